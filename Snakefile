@@ -1,0 +1,49 @@
+"""The study on one page: which config, what comes out, where each step is written.
+
+- `snakemake --cores all` makes the quick study on simulated data.
+- `snakemake --cores all --configfile config/muufl-crop.yaml` makes a study of your choice.
+- `snakemake --cores 1 tables figures` makes tables and figures from the records that are there.
+"""
+
+from glob import glob
+
+from snakemake.utils import min_version
+
+from diffclip.study.workflow import read_study
+
+min_version("9.27")
+
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/quick.yaml"
+
+
+study = read_study(config, workflow.configfiles)
+
+
+pathvars:
+    results=study.root,
+    logs=f"logs/{study.name}",
+    benchmarks=f"benchmarks/{study.name}",
+
+
+wildcard_constraints:
+    scene=r"[^/_]+",
+    protocol="paper|standard|strict",
+    shots=r"\d+",
+    seed=r"\d+",
+    sweep=r"[^/_]+",
+
+
+include: "workflow/rules/scenes.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/methods.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.input,
+        rules.figures.input,

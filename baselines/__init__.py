@@ -1,0 +1,1 @@
+"""One file per rival; what several share begins with an underscore."""

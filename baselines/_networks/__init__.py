@@ -1,0 +1,1 @@
+"""Networks of the baselines; they import torch, so methods import them inside their hooks."""

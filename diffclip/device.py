@@ -1,0 +1,63 @@
+"""Which device a run uses; a missing GPU is an error, never a silent fall back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from diffclip.errors import UserError
+
+
+def choose_device(wanted: str) -> str:
+    """Return "cpu" or "cuda" for `wanted` = "auto", "cpu" or "cuda".
+
+    Raises:
+        UserError: "cuda" is wanted and there is none, or another word.
+    """
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device: found {wanted!r}, expected auto, cpu or cuda")
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise UserError("device: found no CUDA device, expected one; use --device cpu or auto")
+    return "cpu"
+
+
+def device_name(device: str) -> str:
+    """Return the hardware's own name: the GPU's, or the processor's."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    import platform
+    from pathlib import Path
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+@contextmanager
+def repeatable_kernels(device: str) -> Iterator[None]:
+    """Choose kernels on a GPU that give the same result every time; those of the CPU do so by themselves."""
+    if device != "cuda":
+        yield
+        return
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    # cuBLAS reads this when it starts; without it matrix products on a GPU may differ between runs.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)

@@ -1,0 +1,1 @@
+"""What is said of a class: prompts, descriptions, tokens and text towers."""

@@ -1,0 +1,122 @@
+"""Leaf layers and the transformer block, shared by the encoder, the decoders and the text tower.
+
+Three rules hold for every module built from these, so that several seeds of a model can be trained as one:
+parameters live in leaf layers only; a forward names trailing axes only (any number of leading axes may stand before
+them); randomness is an argument, never drawn inside.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of the last axis, with statistics over all axes before it."""
+
+    def forward(self, x: Float[Tensor, "*axes C"]) -> Float[Tensor, "*axes C"]:
+        """Normalise."""
+        return super().forward(x.flatten(0, -2)).view_as(x)
+
+
+class Table(nn.Module):
+    """A (rows, D) table of vectors: class token, mask token, or positions.
+
+    Args:
+        initial: (rows, D) values to start from.
+        learned: False keeps them as they are.
+    """
+
+    def __init__(self, initial: Float[Tensor, "rows D"], *, learned: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(initial.clone(), requires_grad=learned)
+
+    def forward(self) -> Float[Tensor, "*seeds rows D"]:
+        """Return the vectors."""
+        return self.weight
+
+
+class Scale(nn.Module):
+    """A learned scalar, kept as its logarithm (CLIP's temperature)."""
+
+    def __init__(self, initial: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(math.log(initial)))
+
+    def forward(self) -> Float[Tensor, "*seeds"]:
+        """Return the scalar itself."""
+        return self.weight.exp()
+
+
+def xavier(module: nn.Module) -> None:
+    """Give every linear layer below `module` Xavier's uniform weights and no bias, as masked autoencoders do."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+class QuickGELU(nn.Module):
+    """The activation of OpenAI's CLIP: x * sigmoid(1.702 x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it to every element."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over the last but one axis.
+
+    Args:
+        width: D, divisible by `heads`.
+        heads: number of heads.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} is not divisible by {heads} heads")
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Float[Tensor, "*batch T D"], *, causal: bool = False) -> Float[Tensor, "*batch T D"]:
+        """Mix the T tokens; with `causal`, none of them sees those after it."""
+        leading, (tokens, width) = x.shape[:-2], x.shape[-2:]
+        # Leading axes are folded into one: with five axes SDPA falls back to its slow path.
+        qkv = self.qkv(x).reshape(-1, tokens, 3, self.heads, width // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        mixed = scaled_dot_product_attention(query, key, value, is_causal=causal)
+        return self.out(mixed.transpose(1, 2).reshape(*leading, tokens, width))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block.
+
+    Args:
+        width: D.
+        heads: number of heads.
+        mlp_ratio: hidden width of the MLP, as a multiple of D.
+        eps: of the layer norms.
+        activation: between the MLP's layers.
+    """
+
+    def __init__(
+        self, width: int, heads: int, mlp_ratio: float, eps: float = 1e-6, activation: type[nn.Module] = nn.GELU
+    ) -> None:
+        super().__init__()
+        hidden = int(width * mlp_ratio)
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.attention = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), activation(), nn.Linear(hidden, width))
+
+    def forward(self, x: Float[Tensor, "*batch T D"], *, causal: bool = False) -> Float[Tensor, "*batch T D"]:
+        """Mix the T tokens, then transform each; with `causal`, none of them sees those after it."""
+        x = x + self.attention(self.norm1(x), causal=causal)
+        return x + self.mlp(self.norm2(x))

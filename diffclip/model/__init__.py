@@ -1,0 +1,1 @@
+"""What DiffCLIP is: noise schedule, encoder, decoders, head, the whole."""

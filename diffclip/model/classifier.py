@@ -1,0 +1,84 @@
+"""Stage 2: the encoder's class tokens meet the class texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize, one_hot
+
+from diffclip.layers import Scale, xavier
+from diffclip.model.encoder import Architecture, Encoder
+
+# CLIP never scales cosines by more than this.
+MAX_SCALE = 100.0
+
+
+class DiffCLIP(nn.Module):
+    """Few-shot language-driven classifier: windows and class texts in one embedding space.
+
+    Args:
+        channels: channels of every modality, in order.
+        shape: sizes of the encoder.
+        text_tower: module that turns class texts into (K, E) embeddings.
+        embedding: E, width of the joint space.
+        temperature: initial temperature of the cosines.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        shape: Architecture,
+        text_tower: nn.Module,
+        embedding: int,
+        temperature: float,
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(channels, shape, learned_positions=True)
+        self.head = nn.Linear(len(channels) * shape.width, embedding)
+        xavier(self.head)
+        self.text_tower = text_tower
+        self.scale = Scale(1.0 / temperature)
+
+    def images(
+        self, windows: Sequence[Float[Tensor, "*batch P C"]], time: Int64[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch E"]:
+        """Return the embeddings of windows, not normalised."""
+        summaries = [tokens[..., 0, :] for tokens in self.encoder(windows, time)]
+        return self.head(torch.cat(summaries, -1))
+
+    def texts(self, tokens: Int64[Tensor, "K length"]) -> Float[Tensor, "K E"]:
+        """Return the embeddings of class texts, not normalised."""
+        return self.text_tower(tokens)
+
+    def logits(
+        self, images: Float[Tensor, "*batch n E"], texts: Float[Tensor, "*batch K E"]
+    ) -> Float[Tensor, "*batch n K"]:
+        """Return scaled cosines between every window and every class text."""
+        cosines = normalize(images, dim=-1) @ normalize(texts, dim=-1).mT
+        return self.scale().clamp(max=MAX_SCALE)[..., None, None] * cosines
+
+
+def contrastive_loss(
+    logits: Float[Tensor, "*batch n K"], targets: Int64[Tensor, "*batch n"]
+) -> Float[Tensor, "*batch"]:
+    """Return the symmetric image-text cross-entropy with all samples of a class as positives of its text.
+
+    Image to text is an ordinary classification. Text to image asks each text that occurs in the batch to find its
+    images: the target is uniform over the samples of its class, so that two samples of one class are never negatives
+    of each other.
+
+    Args:
+        logits: scaled cosines between n windows and K class texts.
+        targets: class of each window, 0..K-1.
+    """
+    image_to_text = cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
+    positives = one_hot(targets, logits.shape[-1]).to(logits.dtype)
+    counts = positives.sum(-2)
+    log_share = logits.log_softmax(-2)
+    text_to_image = -(positives * log_share).sum(-2) / counts.clamp(min=1)
+    present = (counts > 0).to(logits.dtype)
+    texts = (text_to_image * present).sum(-1) / present.sum(-1)
+    return 0.5 * (image_to_text.view(targets.shape).mean(-1) + texts)

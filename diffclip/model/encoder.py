@@ -1,0 +1,99 @@
+"""The modality-shared encoder: one transformer with the same weights for every modality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from diffclip.layers import Block, xavier
+from diffclip.model.embedding import ModalityEmbedding
+from diffclip.model.masking import Kept, take
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of the network; defaults are those of DiffCLIP's released configuration.
+
+    Attributes:
+        window: side of the window in pixels.
+        token_size: side of a token in pixels.
+        stem: width of the per-pixel stem.
+        width, depth, heads: of the encoder.
+        decoder_width, decoder_depth, decoder_heads: of each decoder.
+        mlp_ratio: hidden width of the MLPs, as a multiple of the width.
+    """
+
+    window: int = 11
+    token_size: int = 1
+    stem: int = 128
+    width: int = 128
+    depth: int = 4
+    heads: int = 8
+    decoder_width: int = 128
+    decoder_depth: int = 3
+    decoder_heads: int = 8
+    mlp_ratio: float = 2.0
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of a window."""
+        return (self.window // self.token_size) ** 2
+
+
+class Encoder(nn.Module):
+    """Stems per modality, then one transformer for all.
+
+    "Modality-shared" covers the blocks and the final norm; stems, class tokens and time embeddings belong to each
+    modality (paper, section "Modality-shared encoder").
+
+    Args:
+        channels: channels of every modality, in order.
+        shape: sizes.
+        learned_positions: False keeps the sine-cosine positions fixed.
+    """
+
+    def __init__(self, channels: Sequence[int], shape: Architecture, *, learned_positions: bool = False) -> None:
+        super().__init__()
+        sizes = (shape.window, shape.token_size, shape.stem, shape.width)
+        self.modalities = nn.ModuleList(
+            ModalityEmbedding(count, *sizes, learned_positions=learned_positions) for count in channels
+        )
+        self.blocks = nn.ModuleList(Block(shape.width, shape.heads, shape.mlp_ratio) for _ in range(shape.depth))
+        self.norm = nn.LayerNorm(shape.width, eps=1e-6)
+        xavier(self.blocks)
+
+    def forward(
+        self,
+        windows: Sequence[Float[Tensor, "*batch P C"]],
+        time: Int64[Tensor, "*batch"],
+        kept: Sequence[Kept] | None = None,
+    ) -> list[Float[Tensor, "*batch 1+tokens D"]]:
+        """Encode one batch of windows.
+
+        Args:
+            windows: per modality, (..., window ** 2, channels) scaled pixels, row by row.
+            time: (...) diffusion step of each window.
+            kept: per modality, which tokens are visible; None shows all.
+
+        Returns:
+            Per modality, the class token followed by the visible tokens.
+        """
+        encoded = []
+        embeddings = cast(Iterable[ModalityEmbedding], self.modalities)
+        for position, (embed, pixels) in enumerate(zip(embeddings, windows, strict=True)):
+            tokens = embed(pixels)
+            if kept is not None:
+                tokens = take(tokens, kept[position].index)
+            encoded.append(self.transform(torch.cat([embed.summary_token(time), tokens], -2)))
+        return encoded
+
+    def transform(self, tokens: Float[Tensor, "*batch T D"]) -> Float[Tensor, "*batch T D"]:
+        """Run the shared blocks and the final norm."""
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)

@@ -1,0 +1,136 @@
+"""The contract of a method: two hooks to write, `fit` and `predict`; everything around them is done here, once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Final, Literal, TypeAlias, final
+
+import numpy as np
+from jaxtyping import Float
+
+from diffclip.protocol.task import FewShotTask
+from diffclip.scene.scene import PixelIndex
+
+Axis = Literal["window", "mask_ratio"]
+Scores: TypeAlias = Float[np.ndarray, "n K"]
+SCENE_WIDE: Final = "scene"
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """A checkpoint that a method needs and that does not depend on labels or shots; made once, shared by its cells.
+
+    Attributes:
+        name: what it is, for a folder's name; the checkpoint's settings are told apart by a checksum after it.
+        function: "module:function", called as `function(imagery, settings, seed=, device=, path=)`; it writes the
+            checkpoint to `path` and returns what it measured (JSON values).
+        settings: everything that decides the checkpoint besides the scene, the seed and the function's source.
+    """
+
+    name: str
+    function: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Method(ABC):
+    """A few-shot classifier.
+
+    An author writes the nested `Options` (a frozen dataclass whose defaults are the method's own paper's settings),
+    `fit` and `predict`, and declares what the method looks at. The suite calls `train` and `classify`, which check
+    what the hooks give back. A method's file is imported only to read its declarations, so heavy libraries are
+    imported inside the hooks.
+
+    Class attributes:
+        title: name in tables and figures.
+        reference: where the method comes from (paper, repository).
+        variants: named sets of options that a study can ask for by name.
+        axes: the study's axes that the method turns; it is run once for every value of those and never for others.
+        transductive: True when it learns from unlabelled pixels of the scene that it is tested on.
+        oracle: True only for the control that is shown the test labels.
+        control: True for controls, which bracket a table and never count as best.
+        uses_device: True for methods that compute on a GPU when there is one.
+    """
+
+    title: ClassVar[str]
+    reference: ClassVar[str] = ""
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    axes: frozenset[Axis] = frozenset()
+    transductive: bool = False
+    oracle: ClassVar[bool] = False
+    control: ClassVar[bool] = False
+    uses_device: ClassVar[bool] = False
+
+    @dataclass(frozen=True)
+    class Options:
+        """A method without options."""
+
+    task: FewShotTask
+    truth: np.ndarray  # (H * W,) labels of the whole scene; given to an oracle before `train`, to nobody else
+
+    def __init__(self, options: Any = None) -> None:
+        self.options: Any = self.Options() if options is None else options
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for sealed in ("train", "classify"):
+            if sealed in cls.__dict__:
+                raise TypeError(f"{cls.__name__}.{sealed} is sealed: write fit and predict instead")
+
+    @abstractmethod
+    def fit(self, task: FewShotTask) -> None:
+        """Learn from the task's labelled pixels (hook; the task is also kept as `self.task`)."""
+
+    @abstractmethod
+    def predict(self, pixels: PixelIndex) -> Scores:
+        """Return (n, K) scores, columns in the order of `task.classes` (hook).
+
+        The higher, the likelier; scores that are logits or log-probabilities give meaningful confidences.
+        """
+
+    def reach(self, window: int | None) -> int | Literal["scene"]:
+        """Return how many pixels around a classified pixel are looked at; `SCENE_WIDE` for features of all of it."""
+        return window // 2 if window is not None and "window" in self.axes else 0
+
+    def pretraining(self, window: int | None, mask_ratio: float | None) -> Pretraining | None:
+        """Return the checkpoint that this method needs before `fit`, or None."""
+        return None
+
+    @property
+    def n_parameters(self) -> int | None:
+        """Trained parameters of a fitted method, or None where the word has no meaning."""
+        return None
+
+    @property
+    def clip_weights(self) -> str:
+        """CLIP weights in use: "none", "random", "embedded", or open_clip's name of them."""
+        return "none"
+
+    @final
+    def train(self, task: FewShotTask) -> None:
+        """Keep the task and fit."""
+        self.task = task
+        self.fit(task)
+
+    @final
+    def classify(self, pixels: PixelIndex) -> Scores:
+        """Predict and check: finite scores, one row per pixel and one column per class.
+
+        Raises:
+            ValueError: what `predict` gave back has another shape or values that are not finite.
+        """
+        scores = np.asarray(self.predict(pixels), dtype=np.float32)
+        expected = (len(pixels), len(self.task.classes))
+        if scores.shape != expected:
+            name = type(self).__name__
+            raise ValueError(f"{name}.predict: found scores of shape {scores.shape}, expected {expected}")
+        bad = np.count_nonzero(~np.isfinite(scores))
+        if bad:
+            raise ValueError(f"{type(self).__name__}.predict: found {bad} scores that are not finite")
+        return scores
+
+    @final
+    def settings(self) -> dict[str, Any]:
+        """Return the options as plain values."""
+        return asdict(self.options)

@@ -1,0 +1,1 @@
+"""What is observed: scenes, their cards, loading, simulation, features and windows."""

@@ -1,0 +1,1 @@
+"""What shall be run: the study config, its cells, and where each file lies. Nothing here imports torch."""

@@ -1,0 +1,264 @@
+"""The study config: the grid of runs to make, typed, with every mistake told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
+
+from diffclip.errors import UserError, did_you_mean
+from diffclip.protocol.catalogue import make_method, method_names
+from diffclip.protocol.method import SCENE_WIDE, Method, Pretraining
+from diffclip.scene.card import card_names
+from diffclip.study.cells import Cell, ProtocolName
+from diffclip.validation import problems, read_yaml
+
+# Names become parts of file names, in which "_" and "/" separate.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")]
+VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+Variants = dict[VariantName, dict[str, Any]]
+
+
+def _seeds(found: Any) -> Any:
+    return list(range(found)) if isinstance(found, int) and not isinstance(found, bool) and found > 0 else found
+
+
+def _unique(found: list[Any]) -> list[Any]:
+    twice = dict.fromkeys(value for value in found if found.count(value) > 1)
+    if twice:
+        raise ValueError(f"{', '.join(map(str, twice))} is named twice; expected every value once")
+    return found
+
+
+def _odd(window: int) -> int:
+    if window % 2 == 0:
+        raise ValueError("expected an odd number, so that a window has a centre pixel")
+    return window
+
+
+def _variants(found: Any) -> Any:
+    """Read `svm:` as `svm: {default: {}}` and `svm: {means: }` as `svm: {means: {}}`."""
+    if not isinstance(found, dict):
+        return found
+    filled = {}
+    for method, variants in found.items():
+        variants = {"default": {}} if variants in (None, {}) else variants
+        if isinstance(variants, dict):
+            variants = {name: {} if options is None else options for name, options in variants.items()}
+        filled[method] = variants
+    return filled
+
+
+Unique = AfterValidator(_unique)
+Shots = Annotated[int, Field(ge=1)]
+Window = Annotated[int, Field(ge=1), AfterValidator(_odd)]
+MaskRatio = Annotated[float, Field(ge=0.0, lt=1.0)]
+Seed = Annotated[int, Field(ge=0)]
+Methods = Annotated[
+    dict[str, Variants],
+    Field(min_length=1),
+    BeforeValidator(_variants, json_schema_input_type=dict[str, dict[VariantName, dict[str, Any] | None] | None]),
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sweep(_Strict):
+    """A grid over windows and mask ratios for some methods (the paper's figure 4)."""
+
+    methods: Methods = Field(description="methods and their variants, as in the study")
+    protocols: Annotated[list[ProtocolName], Field(min_length=1), Unique]
+    shots: Annotated[list[Shots], Field(min_length=1), Unique]
+    windows: Annotated[list[Window], Field(min_length=1), Unique] | None = Field(
+        default=None, description="sides of the window in pixels; default: the study's"
+    )
+    mask_ratios: Annotated[list[MaskRatio], Field(min_length=1), Unique] | None = Field(
+        default=None, description="shares of hidden tokens; default: the study's"
+    )
+
+
+class Study(_Strict):
+    """A study: scenes x protocols x methods x shots x seeds, and sweeps over windows and mask ratios."""
+
+    study: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="name; results lie in results/<study>/")
+    title: str = Field(default="", description="one line for reports; default: the name")
+    scenes: Annotated[list[Name], Field(min_length=1), Unique] = Field(description="names of cards in config/scenes/")
+    protocols: Annotated[list[ProtocolName], Field(min_length=1), Unique] = Field(
+        description="how training and test pixels are drawn: paper, standard, strict"
+    )
+    shots: Annotated[list[Shots], Field(min_length=1), Unique] = Field(description="labelled training pixels per class")
+    seeds: Annotated[
+        list[Seed],
+        Field(min_length=1),
+        Unique,
+        BeforeValidator(_seeds, json_schema_input_type=PositiveInt | list[Seed]),
+    ] = Field(description="a number of seeds (0, 1, ...), or a list of them")
+    window: Window = Field(default=11, description="side of the window in pixels, for methods that have one")
+    mask_ratio: MaskRatio = Field(default=0.7, description="share of hidden tokens in stage 1")
+    margin: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="strict only: least distance in pixels between training and test pixels; "
+        "default: the least at which no two windows of any method of the study overlap",
+    )
+    on_small_class: Literal["error", "skip"] = Field(
+        default="error", description="a class with too few pixels for the shots stops the study, or is left out"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="where networks are trained; auto takes the GPU when there is one"
+    )
+    methods: Methods = Field(description="methods (files in baselines/, or diffclip), each with variants and options")
+    sweeps: dict[Name, Sweep] = Field(default_factory=dict, description="grids over windows and mask ratios, by name")
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield (method, variant) in the order of the config: the rows of its tables."""
+        for method, variants in self.methods.items():
+            for variant in variants:
+                yield method, variant
+
+    def options(self, method: str, variant: str) -> dict[str, Any]:
+        """Return the options that the study gives to a variant, wherever it is named."""
+        for block in (self.methods, *(sweep.methods for sweep in self.sweeps.values())):
+            if variant in block.get(method, {}):
+                return block[method][variant]
+        raise KeyError((method, variant))
+
+    def made(self, cell: Cell) -> Method:
+        """Return the method of a cell, with its options."""
+        return make_method(cell.method, cell.variant, self.options(cell.method, cell.variant))
+
+    def cells(self) -> list[Cell]:
+        """Return every cell of the study once: the main grid, then the sweeps."""
+        main = self._grid(self.methods, self.protocols, self.shots, [self.window], [self.mask_ratio])
+        cells = dict.fromkeys(main)
+        for sweep in self.sweeps.values():
+            windows, ratios = sweep.windows or [self.window], sweep.mask_ratios or [self.mask_ratio]
+            cells |= dict.fromkeys(self._grid(sweep.methods, sweep.protocols, sweep.shots, windows, ratios))
+        return list(cells)
+
+    def _grid(
+        self,
+        methods: Mapping[str, Variants],
+        protocols: list[ProtocolName],
+        shots: list[int],
+        windows: list[int],
+        ratios: list[float],
+    ) -> Iterator[Cell]:
+        for method, variants in methods.items():
+            for variant, options in variants.items():
+                axes = make_method(method, variant, options).axes
+                points = {
+                    (window if "window" in axes else None, ratio if "mask_ratio" in axes else None): None
+                    for window in windows
+                    for ratio in ratios
+                }
+                for scene in self.scenes:
+                    for protocol in protocols:
+                        for shot in shots:
+                            for window, ratio in points:
+                                yield Cell(scene, protocol, method, variant, shot, window, ratio)
+
+    def pretraining(self, cell: Cell) -> Pretraining | None:
+        """Return the checkpoint that a cell needs, or None."""
+        return self.made(cell).pretraining(cell.window, cell.mask_ratio)
+
+    def strict_margin(self) -> int:
+        """Return the distance that `strict` keeps: the study's `margin`, or the least at which no windows overlap."""
+        return self.margin if self.margin is not None else 2 * self._longest_reach()[0] + 1
+
+    def _longest_reach(self) -> tuple[int, str]:
+        longest = (0, "")
+        for cell in self.cells():
+            reach = self.made(cell).reach(cell.window)
+            if reach != SCENE_WIDE:
+                longest = max(longest, (int(reach), f"{cell.method}.{cell.variant}"))
+        return longest
+
+
+def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
+    """Read and check a study config.
+
+    Args:
+        path: a YAML file.
+        overrides: keys that replace those of the file, as given on a command line.
+
+    Raises:
+        UserError: one line per mistake, each with file, key, what was found and what is allowed.
+    """
+    return parse_study({**read_yaml(path), **(overrides or {})}, str(path))
+
+
+def parse_study(found: Mapping[str, Any], source: str) -> Study:
+    """Check a study config that is already read; `source` names it in messages."""
+    wrong: list[str] = []
+    study = None
+    try:
+        study = Study.model_validate(dict(found))
+    except ValidationError as error:
+        wrong += problems(Study, error, source)
+    wrong += _unknown_scenes(found.get("scenes"), source)
+    wrong += _wrong_methods(found.get("methods"), f"{source}: methods")
+    sweeps = found.get("sweeps")
+    for name, sweep in sweeps.items() if isinstance(sweeps, dict) else ():
+        if isinstance(sweep, dict):
+            wrong += _wrong_methods(sweep.get("methods"), f"{source}: sweeps.{name}.methods")
+    if study is not None and not wrong:
+        wrong += _two_meanings(study, source) + _too_far(study, source)
+    if wrong or study is None:
+        raise UserError("\n".join(wrong))
+    return study
+
+
+def _unknown_scenes(scenes: Any, source: str) -> list[str]:
+    known = card_names()
+    return [
+        f"{source}: scenes.{position}: unknown scene {name!r}{did_you_mean(str(name), known)}; "
+        f"expected a card in config/scenes: {', '.join(known)}"
+        for position, name in enumerate(scenes if isinstance(scenes, list) else [])
+        if name not in known
+    ]
+
+
+def _wrong_methods(methods: Any, source: str) -> list[str]:
+    wrong = []
+    filled = _variants(methods)
+    for method, variants in filled.items() if isinstance(filled, dict) else ():
+        if method not in method_names():
+            hint = did_you_mean(str(method), method_names())
+            wrong.append(f"{source}.{method}: unknown method{hint}; allowed: {', '.join(method_names())}")
+            continue
+        for variant, options in variants.items() if isinstance(variants, dict) else ():
+            if isinstance(options, dict):
+                try:
+                    make_method(method, variant, options)
+                except UserError as error:
+                    prefix = f"method {method}, variant {variant}: "
+                    lines = str(error).splitlines()
+                    wrong += [f"{source}.{method}.{variant}: {line.removeprefix(prefix)}" for line in lines]
+    return wrong
+
+
+def _two_meanings(study: Study, source: str) -> list[str]:
+    """Refuse variants of two meanings: records are found by a variant's name."""
+    return [
+        f"{source}: sweeps.{name}.methods.{method}.{variant}: found options that differ from the study's "
+        f"{method}.{variant}; expected the same, or another name"
+        for name, sweep in study.sweeps.items()
+        for method, variants in sweep.methods.items()
+        for variant, options in variants.items()
+        if options != study.options(method, variant)
+    ]
+
+
+def _too_far(study: Study, source: str) -> list[str]:
+    reach, row = study._longest_reach()
+    strict = any(cell.protocol == "strict" for cell in study.cells())
+    if not strict or study.margin is None or 2 * reach < study.margin:
+        return []
+    return [
+        f"{source}: margin: found {study.margin}, expected at least {2 * reach + 1}: {row} looks {reach} pixels far, "
+        "so that its training and test windows would overlap under the strict protocol"
+    ]

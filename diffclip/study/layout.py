@@ -1,0 +1,28 @@
+"""Where each file of a study lies below `results/<study>/`; the one place that knows the names.
+
+The templates serve both the workflow, as patterns with wildcards, and Python, through `str.format`.
+"""
+
+from __future__ import annotations
+
+SCENE = "scenes/{scene}/scene.json"
+QUICKLOOK = "scenes/{scene}/quicklook.png"
+SPLIT = "splits/{scene}/{protocol}/shots-{shots}/seed-{seed}.npz"
+CHECKPOINT = "pretrained/{scene}/{checkpoint}/seed-{seed}.safetensors"
+RECORD = "records/{scene}/{protocol}/{method}/{variant}/{point}/seed-{seed}.json"
+STUDY = "study.json"
+RUNS = "runs.csv"
+TABLES = "tables"
+FIGURES = "figures"
+TABLE = TABLES + "/{scene}_{protocol}_{kind}.{format}"
+FIGURE = FIGURES + "/{scene}_{protocol}_{kind}.{format}"
+
+
+def log_of(file: str) -> str:
+    """Return the file beside `file` that holds what was measured while it was made."""
+    return file.rpartition(".")[0] + ".log.json"
+
+
+def predictions_of(record: str) -> str:
+    """Return the file of predictions that lies beside a record."""
+    return record.removesuffix(".json") + ".npz"

@@ -1,0 +1,145 @@
+"""What the Snakefile asks about a study: paths and arguments for the wildcards of a job."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from diffclip.protocol.catalogue import module_name
+from diffclip.protocol.checkpoints import checkpoint_name, pretraining_module
+from diffclip.protocol.sources import source_files
+from diffclip.scene.card import card_path
+from diffclip.study import layout
+from diffclip.study.cells import Cell
+from diffclip.study.config import Study, parse_study
+
+
+def read_study(config: Mapping[str, Any], configfiles: Sequence[Any]) -> StudyJobs:
+    """Return the study of Snakemake's merged config; messages name the config file."""
+    source = ", ".join(str(path) for path in configfiles) or "--config"
+    return StudyJobs(parse_study(config, source))
+
+
+def _named(paths: Iterable[Path]) -> list[str]:
+    """Name files relative to the working folder where they lie in it, so that a moved project stays up to date."""
+    here = Path.cwd()
+    return [str(path.relative_to(here) if path.is_relative_to(here) else path) for path in paths]
+
+
+class StudyJobs:
+    """A study as Snakemake's rules see it: attributes are constants, methods are input and params functions."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self.name = study.study
+        self.seeds = study.seeds
+        self.seed_list = ",".join(map(str, study.seeds))
+        self.scenes = study.scenes
+        self.protocols = study.protocols
+        self.on_small_class = study.on_small_class
+        self.device = study.device
+        self.root = f"results/{study.study}"
+
+    @cached_property
+    def margin(self) -> int:
+        """Distance that `strict` keeps between training and test pixels."""
+        return self._study.strict_margin()
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, ...], Cell]:
+        return {
+            (cell.scene, cell.protocol, cell.method, cell.variant, cell.point): cell for cell in self._study.cells()
+        }
+
+    @cached_property
+    def records(self) -> list[str]:
+        """Every record of the study."""
+        return [f"{self.root}/{cell.record(seed)}" for cell in self._cells.values() for seed in self.seeds]
+
+    @cached_property
+    def json(self) -> str:
+        """The study with all defaults filled in."""
+        return self._study.model_dump_json(indent=1)
+
+    @property
+    def sweeps(self) -> list[tuple[str, str]]:
+        """Every (name, protocol) of the study's sweeps."""
+        return [(name, protocol) for name, sweep in self._study.sweeps.items() for protocol in sweep.protocols]
+
+    def sources_of(self, module: str) -> list[str]:
+        """Return the source files that decide what `module` makes."""
+        return _named(source_files([module]))
+
+    def folder(self, wildcards: Any) -> str:
+        """Return the study's folder."""
+        return self.root
+
+    def card(self, wildcards: Any) -> str:
+        """Return the card of a scene."""
+        return _named([card_path(wildcards.scene)])[0]
+
+    def _cell(self, wildcards: Any) -> Cell:
+        return self._cells[wildcards.scene, wildcards.protocol, wildcards.method, wildcards.variant, wildcards.point]
+
+    def splits(self, wildcards: Any) -> list[str]:
+        """Return the splits that a cell's runs meet."""
+        cell = self._cell(wildcards)
+        return [f"{self.root}/{layout.SPLIT.format(**cell.wildcards(), seed=seed)}" for seed in self.seeds]
+
+    def checkpoints(self, wildcards: Any) -> list[str]:
+        """Return the checkpoints that a cell's runs start from."""
+        cell = self._cell(wildcards)
+        pretraining = self._study.pretraining(cell)
+        if pretraining is None:
+            return []
+        name = checkpoint_name(pretraining)
+        return [
+            f"{self.root}/{layout.CHECKPOINT.format(scene=cell.scene, checkpoint=name, seed=seed)}"
+            for seed in self.seeds
+        ]
+
+    def method_sources(self, wildcards: Any) -> list[str]:
+        """Return the source files that decide a method's results."""
+        return _named(source_files([module_name(wildcards.method), "diffclip.protocol.metrics"]))
+
+    def method_arguments(self, wildcards: Any) -> str:
+        """Return the arguments of `diffclip run` that make a cell, besides scene, protocol and seeds."""
+        cell = self._cell(wildcards)
+        return f"{self._arguments(cell)} --shots {cell.shots}"
+
+    def _arguments(self, cell: Cell) -> str:
+        options = json.dumps(self._study.options(cell.method, cell.variant))
+        words = ["--method", cell.method, "--variant", cell.variant, "--options", options]
+        if cell.window is not None:
+            words += ["--window", str(cell.window)]
+        if cell.mask_ratio is not None:
+            words += ["--mask-ratio", str(cell.mask_ratio)]
+        return shlex.join(words)
+
+    @cached_property
+    def _pretrained(self) -> dict[tuple[str, str], Cell]:
+        """One cell for every checkpoint: any of those that share it tells how to make it."""
+        found: dict[tuple[str, str], Cell] = {}
+        for cell in self._cells.values():
+            pretraining = self._study.pretraining(cell)
+            if pretraining is not None:
+                found.setdefault((cell.scene, checkpoint_name(pretraining)), cell)
+        return found
+
+    def pretraining_arguments(self, wildcards: Any) -> str:
+        """Return the arguments of `diffclip pretrain` that make a checkpoint, besides scene and seeds."""
+        return self._arguments(self._pretrained[wildcards.scene, wildcards.checkpoint])
+
+    def pretraining_sources(self, wildcards: Any) -> list[str]:
+        """Return the source files that decide a checkpoint."""
+        pretraining = self._study.pretraining(self._pretrained[wildcards.scene, wildcards.checkpoint])
+        assert pretraining is not None
+        return _named(source_files([pretraining_module(pretraining)]))
+
+    def gpus(self, wildcards: Any) -> int:
+        """Return 1 for methods that use a device, so that they run one at a time on it."""
+        return int(self._study.made(self._cell(wildcards)).uses_device)

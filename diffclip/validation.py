@@ -1,0 +1,92 @@
+"""Typed YAML: every error of a file at once, each with file, key, what was found and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from diffclip.errors import UserError, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises:
+        UserError: no such file, not YAML, or not a mapping.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: found {type(found).__name__}, expected a mapping of keys to values")
+    return found
+
+
+def validated(model: type[Model], found: Mapping[str, Any], source: str) -> Model:
+    """Return `found` as a `model`, or raise one `UserError` that lists everything wrong with it.
+
+    Args:
+        model: the pydantic type that says what is allowed.
+        found: keys and values as read.
+        source: where they come from (a file's name), put before every line.
+    """
+    try:
+        return model.model_validate(dict(found))
+    except ValidationError as error:
+        raise UserError("\n".join(problems(model, error, source))) from None
+
+
+def problems(model: type[BaseModel], error: ValidationError, source: str) -> list[str]:
+    """Return one line per error: "source: key: found ..., expected ..."."""
+    return [_line(model, dict(details), source) for details in error.errors(include_url=False)]
+
+
+def _line(model: type[BaseModel], details: dict[str, Any], source: str) -> str:
+    location = details["loc"]
+    key = ".".join(str(part) for part in location) or "(the whole file)"
+    if details["type"] == "extra_forbidden":
+        allowed = list(_keys_at(model, location[:-1]))
+        hint = did_you_mean(str(location[-1]), allowed)
+        return f"{source}: {key}: unknown key{hint}; allowed: {', '.join(allowed)}"
+    if details["type"] == "missing":
+        return f"{source}: {key}: missing; expected a value"
+    reason = details["msg"].removeprefix("Value error, ")
+    hint = ""
+    if details["type"] in ("literal_error", "enum") and isinstance(details["input"], str):
+        hint = did_you_mean(details["input"], _quoted(details["ctx"]["expected"]))
+    # A check over a whole mapping or list says itself what it found; the rest of it would only hide that.
+    whole = details["type"] == "value_error" and isinstance(details["input"], dict | list | tuple)
+    found = "" if whole else f"found {details['input']!r}; "
+    return f"{source}: {key}: {found}{reason[:1].lower()}{reason[1:]}{hint}"
+
+
+def _quoted(text: str) -> list[str]:
+    return text.split("'")[1::2]
+
+
+def _keys_at(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
+    """Return the keys of the nested model found by walking `location` down from `model`."""
+    models: list[type[BaseModel]] = [model]
+    for part in location:
+        below: list[type[BaseModel]] = []
+        for candidate in models:
+            names = {field.alias or name: field for name, field in candidate.model_fields.items()}
+            if part in names:
+                below += _models_in(names[part].annotation)
+        models = below or models
+    return [field.alias or name for candidate in models for name, field in candidate.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]

@@ -1,0 +1,77 @@
+"""The command line of reports: `python -m report runs|tables|figures --study results/NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from diffclip.errors import UserError
+from report.collect import collect
+from report.study import read_study
+
+FIGURE_KINDS = ("shots", "maps", "confusion", "sweep")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status: 0, or 2 for what a user can mend."""
+    logging.basicConfig(format="%(message)s")
+    # Only ours: at this level, libraries tell of every letter that they put into a PDF.
+    logging.getLogger("report").setLevel(logging.INFO)
+    options = _parser().parse_args(arguments)
+    try:
+        for path in options.make(options):
+            sys.stdout.write(f"{path}\n")
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--study", type=Path, required=True, help="the study's folder, results/NAME")
+    chosen = argparse.ArgumentParser(add_help=False)
+    chosen.add_argument("--scene", help="only this scene; default: all of the study's")
+    chosen.add_argument("--protocol", help="only this protocol; default: all of the study's")
+
+    runs = commands.add_parser("runs", parents=[common], help="records -> runs.csv, one row per run")
+    runs.set_defaults(make=_runs)
+    tables = commands.add_parser("tables", parents=[common, chosen], help="runs.csv -> tables (.md, .tex, .csv)")
+    tables.set_defaults(make=_tables)
+    figures = commands.add_parser("figures", parents=[common, chosen], help="runs.csv -> figures (.pdf, .png)")
+    figures.add_argument(
+        "--kind", choices=FIGURE_KINDS, action="append", help="only this kind, may be repeated; default: all"
+    )
+    figures.add_argument("--sweep", metavar="NAME", help="only this sweep; default: all of the study's")
+    figures.set_defaults(make=_figures)
+    return parser
+
+
+def _runs(options: argparse.Namespace) -> Iterable[Path]:
+    return [collect(read_study(options.study))]
+
+
+# What a command needs is imported by it: pandas and matplotlib take longer to load than `runs` takes.
+def _tables(options: argparse.Namespace) -> Iterable[Path]:
+    from report.frame import read_runs
+    from report.tables import make_tables
+
+    study = read_study(options.study)
+    return make_tables(study, read_runs(study), options.scene, options.protocol)
+
+
+def _figures(options: argparse.Namespace) -> Iterable[Path]:
+    from report.figures import make_figures
+    from report.frame import read_runs
+
+    study = read_study(options.study)
+    return make_figures(study, read_runs(study), options.scene, options.protocol, options.kind, options.sweep)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

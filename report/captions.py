@@ -1,0 +1,138 @@
+"""What tables and figures must say of themselves: scene, protocol, seeds, what is missing, where it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from diffclip.study import layout
+from report.frame import SIGNS, Entry, View, of_entry
+
+# A reason may be a whole traceback; tables quote its beginning.
+REASON_LENGTH = 160
+NOTHING = "No run has been recorded yet."
+
+
+def scene_title(view: View) -> tuple[str, bool]:
+    """Return the scene's title and whether it is simulated, from its runs or else from the prepared scene."""
+    found = view.all_runs[view.all_runs["scene"] == view.scene]
+    if len(found):
+        return str(found["scene_title"].iloc[0]), bool(found["simulated"].iloc[0])
+    path = view.study.folder / layout.SCENE.format(scene=view.scene)
+    if path.is_file():
+        info = json.loads(path.read_text())["info"]
+        return info["title"], info["simulated"]
+    return view.scene, False
+
+
+def heading(view: View) -> str:
+    """Return "Trento, strict protocol", or the same with "SIMULATED" where no sensor ever saw the scene."""
+    title, simulated = scene_title(view)
+    return f"{title} (SIMULATED), {view.protocol} protocol" if simulated else f"{title}, {view.protocol} protocol"
+
+
+def table_caption(view: View, what: str) -> str:
+    """Return the caption of a table: what is shown, of which scene, how it was measured."""
+    title, simulated = scene_title(view)
+    study = view.study
+    spread = "mean ± sample standard deviation (ddof = 1)" if len(study.seeds) > 1 else "one run each, no deviation"
+    parts = [
+        f"{title} – SIMULATED SCENE." if simulated else f"{title}.",
+        f"{what}, {view.protocol} protocol; {spread} over {seeds_text(study.seeds)}.",
+        f"Window {study.window} × {study.window} pixels and mask ratio {study.mask_ratio:g} for methods that have one.",
+        *([*_split_facts(view.runs), *_origin(view.runs)] if len(view.runs) else [NOTHING]),
+    ]
+    return " ".join(parts)
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Return "seed 4", "seeds 0–9" or "seeds 1, 5, 7"."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"seeds {seeds[0]}–{seeds[-1]}"
+    return f"seeds {', '.join(map(str, seeds))}"
+
+
+def shots_text(shots: int) -> str:
+    """Return "1 shot" or "2 shots"."""
+    return f"{shots} shot{'s' if shots > 1 else ''}"
+
+
+def span(values: pd.Series, form: str) -> str:
+    """Return "12" or "10–12", each end written by the format."""
+    low, high = (format(value, form) for value in (values.min(), values.max()))
+    return low if low == high else f"{low}–{high}"
+
+
+def _split_facts(runs: pd.DataFrame) -> list[str]:
+    facts = [f"Test pixels: {span(runs['test_pixels'], ',.0f')}."]
+    overlap = runs["overlap_percent"].dropna()
+    if len(overlap):
+        facts.append(f"Test windows that overlap a training window: {span(overlap, '.1f')} %.")
+    margin = runs["margin"].dropna()
+    if len(margin):
+        facts.append(f"Least distance between training and test pixels: {span(margin, '.0f')} pixels.")
+    return facts
+
+
+def _origin(runs: pd.DataFrame) -> list[str]:
+    commits = sorted({commit[:10] + "+" * commit.endswith("+") for commit in runs["commit"]} - {""})
+    devices = sorted(set(runs["device_name"]) - {""})
+    origin = [f"{_plural('Commit', commits)} {', '.join(commits)}." if commits else "No git commit known."]
+    if devices:
+        origin.append(f"{_plural('Device', devices)}: {', '.join(devices)}.")
+    return origin
+
+
+def _plural(word: str, found: Sequence[str]) -> str:
+    return word if len(found) == 1 else f"{word}s"
+
+
+def sign_notes(shown: Iterable[Entry]) -> list[str]:
+    """Explain the footnote signs that occur."""
+    found = "".join(entry.signs for entry in shown)
+    return [f"{sign} {meaning}." for sign, meaning in SIGNS.items() if sign in found]
+
+
+def failures(view: View) -> list[str]:
+    """Return why runs failed: one line per method and reason."""
+    lines = []
+    for entry in view.entries:
+        failed = of_entry(view.runs[view.runs["status"] == "failed"], entry)
+        for reason, group in failed.groupby("reason", sort=False):
+            last = str(reason).strip().splitlines()[-1] if str(reason).strip() else "no reason given"
+            where = ", ".join(f"{run.shots} shots seed {run.seed}" for run in group.itertuples())
+            lines.append(f"Failed: {entry.name} ({where}): {last[:REASON_LENGTH]}")
+    return lines
+
+
+def inconsistencies(runs: pd.DataFrame) -> list[str]:
+    """Warn where runs that are compared did not meet the same scene or the same splits."""
+    warnings = []
+    if runs["scene_sha256"].nunique() > 1:
+        warnings.append("Warning: runs saw different versions of the scene; their numbers cannot be compared.")
+    if (runs.groupby(["shots", "seed"])["split_sha256"].nunique() > 1).any():
+        warnings.append("Warning: runs of one seed met different splits; differences are not paired.")
+    return warnings
+
+
+def missing(view: View, shown: Iterable[Entry]) -> str:
+    """Return "Runs missing or failed: SVM 2 of 9; ...", or "" when all that the grid asks for went well.
+
+    Whether a method has a window or a mask ratio is known from its records.
+    """
+    if view.runs.empty:
+        return NOTHING
+    parts = []
+    for entry in shown:
+        found = of_entry(view.runs, entry)
+        points = len(view.grid.shots) * len(view.study.seeds)
+        for column, values in (("window", view.grid.windows), ("mask_ratio", view.grid.mask_ratios)):
+            points *= len(values) if found[column].notna().any() else 1
+        lacking = points - int((found["status"] == "ok").sum())
+        if lacking:
+            parts.append(f"{entry.name} {lacking} of {points}" if len(found) else f"{entry.name} all")
+    return f"Runs missing or failed: {'; '.join(parts)}." if parts else ""

@@ -1,0 +1,209 @@
+"""Records of a study -> one tidy `runs.csv`, a row per run; every number is checked on the way.
+
+Records are read as plain JSON: the typed record costs more than reading does, and a study has thousands of them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from diffclip.errors import UserError
+from diffclip.files import write_atomically
+from diffclip.study import layout
+from report.study import Study
+
+logger = logging.getLogger(__name__)
+
+IDENTITY = ("scene", "method", "variant", "protocol", "shots", "window", "mask_ratio", "seed")
+TRAITS = ("title", "scene_title", "simulated", "reach", "transductive", "control", "clip_weights")
+METRICS = ("oa", "aa", "kappa", "macro_f1")
+SPLIT = ("margin", "train_pixels", "test_pixels", "overlap_percent", "contains_percent")
+COST = (
+    "pretrain_seconds",
+    "fit_seconds",
+    "predict_seconds",
+    "peak_memory_mb",
+    "parameters",
+    "device",
+    "device_name",
+)
+PROVENANCE = (
+    "suite",
+    "commit",
+    "created",
+    "scene_sha256",
+    "split_sha256",
+    "config_sha256",
+    "sources_sha256",
+    "checkpoint_sha256",
+)
+COLUMNS = (
+    "path",
+    "status",
+    "reason",
+    "main",
+    "sweeps",
+    *IDENTITY,
+    *TRAITS,
+    *METRICS,
+    *SPLIT,
+    "skipped_classes",
+    *COST,
+    *PROVENANCE,
+    "fingerprint",
+    "options",
+    "class_accuracy",
+    "class_test_pixels",
+)
+ROUNDING = 0.01
+
+
+def collect(study: Study) -> Path:
+    """Write `runs.csv` from the records that belong to the study; return its path.
+
+    Raises:
+        UserError: a record that is not one, or whose numbers contradict each other; two records of one run.
+    """
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    ignored = 0
+    for path in record_files(study.folder):
+        name = path.relative_to(study.folder).as_posix()
+        record = _read(path)
+        grids = _grids(study, record["identity"])
+        if not grids:
+            ignored += 1
+            continue
+        key = tuple(record["identity"][part] for part in IDENTITY)
+        if key in rows:
+            raise UserError(f"{path}: the same run as {rows[key]['path']}, expected one record per run; remove one")
+        rows[key] = _row(record, name, grids)
+    if ignored:
+        logger.info("%d records in %s belong to other configs and are left out", ignored, study.folder)
+    ordered = sorted(rows.values(), key=lambda row: _place(study, row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(ordered)
+    logger.info("%d runs, %d of them failed", len(ordered), sum(row["status"] != "ok" for row in ordered))
+    return write_atomically(study.folder / layout.RUNS, lambda file: file.write(text.getvalue().encode()))
+
+
+def record_files(folder: Path) -> Iterator[Path]:
+    """Yield the records below a study's folder, in the order of their names."""
+    root = folder / layout.RECORD.partition("/")[0]
+    for path in sorted(root.rglob("seed-*.json")):
+        # What was measured while a record was made lies beside it, under a longer name.
+        if not path.name.endswith(".log.json"):
+            yield path
+
+
+def _grids(study: Study, identity: Mapping[str, Any]) -> list[str]:
+    """Return the grids that hold a run: "" for the main one, and names of sweeps."""
+    if identity["scene"] not in study.scenes or identity["seed"] not in study.seeds:
+        return []
+    grids = {"": study.main, **study.sweeps}
+    return [name for name, grid in grids.items() if grid.holds(identity)]
+
+
+def _place(study: Study, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    order = {found: place for place, found in enumerate(dict.fromkeys(_all_rows(study)))}
+    return (
+        study.scenes.index(row["scene"]),
+        row["protocol"],
+        order[row["method"], row["variant"]],
+        row["shots"],
+        row["window"] or 0,
+        row["mask_ratio"] or 0.0,
+        study.seeds.index(row["seed"]),
+    )
+
+
+def _all_rows(study: Study) -> Iterator[tuple[str, str]]:
+    for grid in (study.main, *study.sweeps.values()):
+        yield from grid.rows
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a record: {error}") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{path}: not a record: found {type(record).__name__}, expected an object")
+    try:
+        wrong = _missing(record) or _contradictions(record)
+    except (TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{path}: not a record: a value of the wrong kind: {error}") from None
+    if wrong:
+        raise UserError(f"{path}: {wrong}")
+    return record
+
+
+def _missing(record: Mapping[str, Any]) -> str:
+    """Name the first key that a record lacks, or return ""."""
+    needed: dict[str, tuple[str, ...]] = {
+        "identity": IDENTITY,
+        "traits": TRAITS,
+        "split": (*SPLIT, "skipped_classes", "test_pixels_per_class"),
+        "provenance": PROVENANCE,
+    }
+    if record.get("status") == "ok":
+        needed |= {"metrics": (*METRICS, "per_class"), "cost": COST, "confusion": ()}
+    for key in ("status", "reason", "fingerprint", "options", "class_names", *needed):
+        if key not in record:
+            return f"key {key!r} is missing"
+    for block, keys in needed.items():
+        for key in keys:
+            if record[block] is None or key not in record[block]:
+                return f"key {block}.{key} is missing"
+    return ""
+
+
+def _contradictions(record: Mapping[str, Any]) -> str:
+    """Say what cannot be in the numbers of a run that went well, or return ""."""
+    status = record["status"]
+    if status != "ok":
+        return "" if status == "failed" else f"status: found {status!r}, expected 'ok' or 'failed'"
+    metrics, split, confusion = record["metrics"], record["split"], record["confusion"]
+    accuracies = {key: metrics[key] for key in ("oa", "aa", "macro_f1")} | metrics["per_class"]
+    for key, value in accuracies.items():
+        # Written so that NaN is refused as well.
+        if not -ROUNDING <= value <= 100 + ROUNDING:
+            return f"accuracy {key}: found {value}, expected 0..100"
+    if not metrics["kappa"] <= metrics["oa"] + ROUNDING:
+        return f"kappa {metrics['kappa']:.2f} is above OA {metrics['oa']:.2f}, which cannot be"
+    counts = [sum(row) for row in confusion]
+    if sum(counts) != split["test_pixels"]:
+        return f"confusion: found {sum(counts)} pixels, expected test_pixels = {split['test_pixels']}"
+    for name, count in zip(record["class_names"], counts, strict=True):
+        expected = split["test_pixels_per_class"].get(name)
+        if count != expected:
+            return f"confusion of {name!r}: found {count} pixels, expected test_pixels_per_class = {expected}"
+    right = 100 * sum(row[place] for place, row in enumerate(confusion)) / sum(counts)
+    if abs(right - metrics["oa"]) > ROUNDING:
+        return f"oa: found {metrics['oa']:.2f}, but its confusion matrix gives {right:.2f}"
+    return ""
+
+
+def _row(record: Mapping[str, Any], path: str, grids: list[str]) -> dict[str, Any]:
+    metrics, split = record["metrics"] or {}, record["split"]
+    row = {
+        "path": path,
+        "main": "" in grids,
+        "sweeps": ";".join(name for name in grids if name),
+        "skipped_classes": json.dumps(split["skipped_classes"]),
+        "options": json.dumps(record["options"]),
+        "class_accuracy": json.dumps(metrics.get("per_class", {})),
+        "class_test_pixels": json.dumps(split["test_pixels_per_class"]),
+    }
+    row |= {key: record[key] for key in ("status", "reason", "fingerprint")}
+    for block, keys in (("identity", IDENTITY), ("traits", TRAITS), ("split", SPLIT), ("provenance", PROVENANCE)):
+        row |= {key: record[block][key] for key in keys}
+    row |= {key: metrics.get(key) for key in METRICS}
+    return row | {key: (record["cost"] or {}).get(key) for key in COST}

@@ -1,0 +1,192 @@
+"""Accuracy against shots: one line per method, with the uncertainty over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from report.captions import missing, seeds_text, shots_text
+from report.frame import Entry, View, at, of_entry
+from report.style import GREY, PAGE, POINT, Look, empty_figure, looks, new_figure
+from report.summary import Summary, t_halfwidth
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WHAT = "Overall accuracy against shots"
+CHANCE = "random_labels"
+DASHED = (0, (3, 2))
+HEIGHT = 3.5
+LABEL_SIZE = 7.0
+MOST_BANDS = 5
+ASIDE = 2**0.022  # on the log axis, from one method's bars to the next
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of the figure: a summary at each number of shots that has runs.
+
+    Where many lines have bars, these are drawn at shots * `aside`, so that they stand side by side.
+    """
+
+    name: str
+    look: Look
+    points: Mapping[int, Summary]
+    aside: float = 1.0
+
+    def mean(self, shots: int) -> float:
+        """Return the mean at a number of shots that has runs."""
+        return float(self.points[shots].mean or 0.0)
+
+
+def shots_figure(view: View) -> Figure:
+    """Return the figure: OA against shots on a log axis with 95 % intervals, names at the ends of the lines.
+
+    A study of one number of shots has no lines: its methods are shown below each other.
+    """
+    styles = looks(view.rivals)
+    curves = [curve for entry in view.rivals if (curve := _curve(view, entry, styles[entry.row])).points]
+    if not curves:
+        return empty_figure(view, WHAT, missing(view, view.entries))
+    controls = [entry for entry in view.entries if entry.row[0] == CHANCE]
+    chance = [curve for entry in controls if (curve := _curve(view, entry, Look(GREY, "", DASHED))).points]
+    crowded = len(curves) > MOST_BANDS
+    notes = [_spread_note(view, crowded), missing(view, [*view.rivals, *controls])]
+    if len(view.grid.shots) == 1:
+        return _dots(view, curves, chance, notes)
+    if crowded:
+        middle = (len(curves) - 1) / 2
+        curves = [replace(curve, aside=ASIDE ** (place - middle)) for place, curve in enumerate(curves)]
+    figure = new_figure(view, WHAT, PAGE, HEIGHT, notes)
+    axes = figure.add_subplot()
+    for curve in curves:
+        _draw(axes, curve, bars=crowded)
+    for curve in chance:
+        shots = sorted(curve.points)
+        axes.plot(shots, [curve.mean(s) for s in shots], color=GREY, linestyle=DASHED, linewidth=1)
+    _axes(axes, view, [*curves, *chance])
+    _names(axes, [*curves, *chance])
+    return figure
+
+
+def _curve(view: View, entry: Entry, style: Look) -> Curve:
+    runs = of_entry(view.runs, entry)
+    found = {shots: at(runs[runs["shots"] == shots], "oa", len(view.study.seeds)) for shots in view.grid.shots}
+    name = "chance (random labels)" if entry.row[0] == CHANCE else entry.name
+    return Curve(name, style, {shots: summary for shots, summary in found.items() if summary.mean is not None})
+
+
+def _spread_note(view: View, crowded: bool) -> str:
+    seeds = view.study.seeds
+    window = f"Window {view.study.window}, mask ratio {view.study.mask_ratio:g}."
+    if len(seeds) == 1:
+        return f"One run each ({seeds_text(seeds)}): no interval can be given. {window}"
+    if len(view.grid.shots) == 1:
+        return f"Points: mean over {seeds_text(seeds)}; bars: 95 % t-interval of the mean. {window}"
+    shown = "bars side by side" if crowded else "bands"
+    return f"Lines: mean over {seeds_text(seeds)}; {shown}: 95 % t-interval of the mean. {window}"
+
+
+def _draw(axes: Axes, curve: Curve, bars: bool) -> None:
+    """Draw a line with a band, or with bars as many bands would hide each other."""
+    shots = sorted(curve.points)
+    places = [s * curve.aside for s in shots]
+    means = [curve.mean(s) for s in shots]
+    halves = [t_halfwidth(curve.points[s]) for s in shots]
+    colour = curve.look.colour
+    edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
+    axes.plot(places, means, color=colour, marker=curve.look.marker, linestyle=curve.look.dashes, zorder=3, **edge)
+    if bars:
+        axes.errorbar(places, means, yerr=halves, color=colour, linestyle="", elinewidth=0.8, capsize=1.5, zorder=2)
+        return
+    low = [mean - half for mean, half in zip(means, halves, strict=True)]
+    high = [mean + half for mean, half in zip(means, halves, strict=True)]
+    axes.fill_between(places, low, high, color=colour, alpha=0.14, linewidth=0, zorder=1)
+
+
+def _axes(axes: Axes, view: View, curves: Sequence[Curve]) -> None:
+    shots = view.grid.shots
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(shots[0] / 1.15, shots[-1] * 1.15)
+    axes.set_xticks(shots, labels=[str(s) for s in shots])
+    axes.minorticks_off()
+    axes.set_xlabel("labelled pixels per class (shots)")
+    start = _start(curves)
+    axes.set_ylim(start, 101)
+    axes.set_ylabel(_accuracy_label(start))
+    axes.grid(axis="y")
+
+
+def _start(curves: Sequence[Curve]) -> int:
+    """Return where the accuracy axis starts: below all means; intervals of few seeds may reach far lower."""
+    lowest = min(curve.mean(shots) for curve in curves for shots in curve.points)
+    return max(0, 10 * int((lowest - 5) // 10))
+
+
+def _accuracy_label(start: int) -> str:
+    return "OA (%)" if start == 0 else f"OA (%) – axis starts at {start}"
+
+
+def _names(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Write each line's name beside its end, spread so that no two overlap."""
+    low, high = axes.get_ylim()
+    gap = (high - low) * LABEL_SIZE * 1.25 * POINT / (HEIGHT * 0.8)
+    ordered = sorted(curves, key=lambda curve: curve.mean(max(curve.points)))
+    ends = [curve.mean(max(curve.points)) for curve in ordered]
+    heights = spread(ends, gap, low, high)
+    for curve, end, height in zip(ordered, ends, heights, strict=True):
+        style = curve.look
+        across = axes.get_yaxis_transform()
+        axes.annotate(
+            "",
+            (max(curve.points) * curve.aside, end),
+            (1.025, height),
+            textcoords=across,
+            arrowprops={"arrowstyle": "-", "color": style.colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 4},
+        )
+        sample: dict[str, Any] = {
+            "color": style.colour,
+            "linestyle": style.dashes,
+            "transform": across,
+            "clip_on": False,
+        }
+        axes.plot([1.03, 1.075], [height, height], **sample)
+        axes.plot(1.0525, height, marker=style.marker, **sample)
+        axes.text(1.085, height, curve.name, transform=across, va="center", fontsize=LABEL_SIZE)
+
+
+def _dots(view: View, curves: Sequence[Curve], chance: Sequence[Curve], notes: Sequence[str]) -> Figure:
+    """Return the figure for one number of shots: a row per method, accuracy to the right."""
+    shots = view.grid.shots[0]
+    what = f"Overall accuracy at {shots_text(shots)}"
+    figure = new_figure(view, what, PAGE * 0.75, 0.6 + 0.2 * len(curves), notes)
+    axes = figure.add_subplot()
+    for place, curve in enumerate(curves):
+        style, half = curve.look, t_halfwidth(curve.points[shots])
+        look: dict[str, Any] = {"color": style.colour, "marker": style.marker, "elinewidth": 1.0, "capsize": 2}
+        axes.errorbar(curve.mean(shots), place, xerr=half or None, **look)
+    for curve in chance:
+        axes.axvline(curve.mean(shots), color=GREY, linestyle=DASHED, linewidth=1)
+        inside: dict[str, Any] = {"rotation": 90, "va": "center", "ha": "right", "fontsize": LABEL_SIZE, "color": GREY}
+        axes.text(curve.mean(shots) - 0.7, (len(curves) - 1) / 2, "chance", **inside)
+    start = _start([*curves, *chance])
+    axes.set_xlim(start, 101)
+    axes.set_xlabel(_accuracy_label(start))
+    axes.set_yticks(range(len(curves)), labels=[curve.name for curve in curves])
+    axes.set_ylim(len(curves) - 0.5, -0.5)
+    axes.grid(axis="x")
+    return figure
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Return ascending positions as near as easily found to those wanted, at least `gap` apart, within low..high."""
+    placed: list[float] = []
+    for position in wanted:
+        placed.append(max(position, placed[-1] + gap) if placed else max(position, low))
+    ceiling = high
+    for place in reversed(range(len(placed))):
+        placed[place] = min(placed[place], ceiling)
+        ceiling = placed[place] - gap
+    return placed

@@ -1,0 +1,155 @@
+"""`runs.csv` as a frame, and the rows that tables and figures show, in the order of the config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from diffclip.errors import UserError
+from diffclip.study import layout
+from report.collect import COLUMNS, COST, METRICS, SPLIT
+from report.study import Grid, Row, Study
+from report.summary import Summary, summarise
+
+# Shown apart, and never best; named here so that they are known before they have a record.
+CONTROLS = ("true_labels", "random_labels")
+TRANSDUCTIVE, SCENE_WIDE, STAND_IN_CLIP = "†", "‡", "§"
+SIGNS = {
+    TRANSDUCTIVE: "transductive: learns from unlabelled pixels of the scene it is tested on",
+    SCENE_WIDE: "features made over the whole scene: no distance between training and test pixels separates them",
+    STAND_IN_CLIP: "CLIP weights are random or embedded stand-ins, not the published ones",
+}
+_NUMBERS = {"shots", "window", "mask_ratio", "seed", *METRICS, *SPLIT, *COST} - {"device", "device_name"}
+_TRUTHS = {"main", "simulated", "transductive", "control"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method and variant, as tables and figures show it.
+
+    Attributes:
+        row: (method, variant).
+        name: title, with the variant unless it is the default.
+        control: shown apart, never best.
+        signs: footnote signs.
+    """
+
+    row: Row
+    name: str
+    control: bool
+    signs: str
+
+
+def read_runs(study: Study) -> pd.DataFrame:
+    """Read `runs.csv` of the study.
+
+    Raises:
+        UserError: no such file, or columns of another version.
+    """
+    path = study.folder / layout.RUNS
+    if not path.is_file():
+        raise UserError(f"{path}: not found; make it with 'python -m report runs --study {study.folder}'")
+    kinds = dict.fromkeys(COLUMNS, "str") | dict.fromkeys(_NUMBERS, "float64") | dict.fromkeys(_TRUTHS, "bool")
+    empty = {column: [""] for column in _NUMBERS}
+    found = pd.read_csv(path, keep_default_na=False, na_values=empty, dtype=kinds)
+    missing = [column for column in COLUMNS if column not in found.columns]
+    if missing:
+        raise UserError(f"{path}: column {missing[0]!r} is missing; make it again with 'python -m report runs'")
+    return found.astype({"shots": "int64", "seed": "int64"})
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One scene under one protocol: what a table or figure shows.
+
+    Attributes:
+        study: what was asked for.
+        all_runs: all runs of the study, for names of methods and scenes.
+        runs: those of this scene, protocol and grid.
+        scene, protocol: names.
+        grid: the main grid, or a sweep's.
+    """
+
+    study: Study
+    all_runs: pd.DataFrame
+    runs: pd.DataFrame
+    scene: str
+    protocol: str
+    grid: Grid
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """What is shown, in the order of the config, controls last."""
+        return entries(self.all_runs, self.grid.rows)
+
+    @property
+    def rivals(self) -> list[Entry]:
+        """What is shown, without controls."""
+        return [entry for entry in self.entries if not entry.control]
+
+    def at_shots(self, shots: int) -> View:
+        """Return the same with runs of one number of shots only."""
+        return replace(self, runs=self.runs[self.runs["shots"] == shots])
+
+
+def view(study: Study, runs: pd.DataFrame, scene: str, protocol: str, sweep: str | None = None) -> View:
+    """Return the runs of a scene under a protocol: of the main grid, or of a sweep."""
+    chosen = runs["main"] if sweep is None else runs["sweeps"].map(lambda names: sweep in names.split(";")).astype(bool)
+    found = runs[chosen & (runs["scene"] == scene) & (runs["protocol"] == protocol)]
+    return View(study, runs, found, scene, protocol, study.main if sweep is None else study.sweeps[sweep])
+
+
+def entries(runs: pd.DataFrame, rows: Iterable[Row]) -> list[Entry]:
+    """Return what is shown, in the order of the config, controls last.
+
+    A method without any record goes by the name of its file.
+    """
+    first = runs.drop_duplicates(["method", "variant"]).to_dict("records")
+    known = {(run["method"], run["variant"]): run for run in first}
+    found = [_entry(row, known.get(row)) for row in rows]
+    return sorted(found, key=lambda entry: entry.control)
+
+
+def _entry(row: Row, traits: Mapping[Hashable, Any] | None) -> Entry:
+    method, variant = row
+    suffix = "" if variant == "default" else f" ({variant})"
+    if traits is None:
+        return Entry(row, method + suffix, method in CONTROLS, "")
+    marks = {
+        TRANSDUCTIVE: traits["transductive"],
+        SCENE_WIDE: traits["reach"] == "scene",
+        STAND_IN_CLIP: traits["clip_weights"] in ("random", "embedded"),
+    }
+    control = bool(traits["control"])
+    signs = "" if control else "".join(sign for sign, holds in marks.items() if holds)
+    return Entry(row, traits["title"] + suffix, control, signs)
+
+
+def of_entry(runs: pd.DataFrame, entry: Entry) -> pd.DataFrame:
+    """Return the runs of one method and variant."""
+    return runs[(runs["method"] == entry.row[0]) & (runs["variant"] == entry.row[1])]
+
+
+def at(runs: pd.DataFrame, metric: str, expected: int) -> Summary:
+    """Summarise a metric of the runs that went well."""
+    return summarise(runs.loc[runs["status"] == "ok", metric], expected)
+
+
+def class_names(runs: pd.DataFrame, column: str = "class_test_pixels") -> list[str]:
+    """Return the classes that any of the runs knows, in label order.
+
+    Runs may leave out different classes that are too small for their shots.
+    """
+    lists: list[Sequence[str]] = sorted({tuple(json.loads(text)) for text in runs[column]}, key=len, reverse=True)
+    ordered: list[str] = []
+    for names in lists:
+        for place, name in enumerate(names):
+            if name not in ordered:
+                after = ordered.index(names[place - 1]) + 1 if place else 0
+                ordered.insert(after, name)
+    return ordered

@@ -1,0 +1,127 @@
+"""How all figures look: sizes, colours and markers of methods, titles, notes, and writing the files."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diffclip.files import write_atomically
+from diffclip.study import layout
+from report.captions import heading
+from report.frame import Entry, View
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE = 7.0  # width of a paper's page in inches
+POINT = 1 / 72
+NOTE_SIZE = 7.0
+TITLE_SIZE = 9.0  # as in the style file
+GREY = "#767676"
+# Width of a letter of DejaVu Sans against its size, on average and a little more.
+LETTER = 0.56
+
+# Paul Tol's "muted" scheme and black, in an order that keeps neighbours apart in hue and in lightness.
+COLOURS = (
+    "#332288",
+    "#cc6677",
+    "#117733",
+    "#88ccee",
+    "#882255",
+    "#ddaa33",
+    "#44aa99",
+    "#000000",
+    "#aa4499",
+    "#999933",
+    "#6699cc",
+    "#994455",
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "h", ">", "p")
+DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and dashes: each pair of methods differs in at least two of the three."""
+
+    colour: str
+    marker: str
+    dashes: str | tuple[int, tuple[float, ...]]
+
+
+def look(place: int) -> Look:
+    """Return the look of the line at a place in the order of the config; it is the same in all figures."""
+    return Look(COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)])
+
+
+def looks(entries: Sequence[Entry]) -> dict[tuple[str, str], Look]:
+    """Return the looks of methods by (method, variant)."""
+    return {entry.row: look(place) for place, entry in enumerate(entries)}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw and write with the style file, whatever the reader's own settings are."""
+    from matplotlib import rc_context, rcdefaults
+
+    with rc_context():
+        rcdefaults()
+        with rc_context(fname=Path(__file__).with_name("style.mplstyle")):
+            yield
+
+
+def new_figure(view: View, what: str, width: float, height: float, notes: Sequence[str]) -> Figure:
+    """Return a figure titled "WHAT, SCENE, PROTOCOL" with its notes below.
+
+    Args:
+        view: the scene (said to be simulated where it is) and the protocol.
+        what: what is shown.
+        width: in inches.
+        height: of all but the notes and the title, in inches.
+        notes: paragraphs; empty ones are left out.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    letters = int(width / (NOTE_SIZE * LETTER * POINT))
+    lines = [line for note in notes if note for line in textwrap.wrap(note, letters)]
+    title = [f"{what}: {heading(view)}"]
+    if len(title[0]) * TITLE_SIZE * LETTER * POINT > width:
+        title = [what, heading(view)]
+    below = (len(lines) * NOTE_SIZE * 1.35 + 4) * POINT if lines else 0.0
+    total = height + below + (len(title) * TITLE_SIZE * 1.3 + 4) * POINT
+    engine = ConstrainedLayoutEngine(rect=(0, below / total, 1, 1 - below / total))
+    figure = Figure(figsize=(width, total), layout=engine)
+    FigureCanvasAgg(figure)
+    figure.suptitle("\n".join(title))
+    x, y = 4 * POINT / width, 3 * POINT / total
+    figure.text(x, y, "\n".join(lines), fontsize=NOTE_SIZE, color="#404040", va="bottom", linespacing=1.2)
+    return figure
+
+
+def empty_figure(view: View, what: str, note: str) -> Figure:
+    """Return a figure that says why there is nothing to show."""
+    figure = new_figure(view, what, PAGE, 1.2, [])
+    figure.text(0.5, 0.4, note, ha="center", va="center", color=GREY)
+    return figure
+
+
+def save(figure: Figure, view: View, kind: str) -> Iterator[Path]:
+    """Write the figure as PDF and PNG; yield their paths. The same figure gives the same bytes."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        # A ligature would be a second font in the PDF, and no reader could search for "DiffCLIP".
+        text.set_fontfeatures(["-liga"])
+    # The layout is found once; both files then share it.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for form, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
+        name = layout.FIGURE.format(scene=view.scene, protocol=view.protocol, kind=kind, format=form)
+        yield write_atomically(view.study.folder / name, partial(figure.savefig, format=form, metadata=metadata))

@@ -1,0 +1,52 @@
+"""Mean, spread and interval of a few seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the runs of a cell say together.
+
+    Attributes:
+        mean: over the runs that went well, or None without any.
+        std: sample standard deviation (ddof = 1), or None with fewer than two runs.
+        n: runs that went well.
+        expected: runs that the study asks for.
+    """
+
+    mean: float | None
+    std: float | None
+    n: int
+    expected: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether all runs went well."""
+        return self.n >= self.expected
+
+
+def summarise(values: Iterable[float], expected: int) -> Summary:
+    """Return mean and sample standard deviation of the values that are numbers."""
+    array = np.asarray([value for value in values if not math.isnan(value)], dtype=float)
+    return Summary(
+        mean=float(array.mean()) if len(array) else None,
+        std=float(array.std(ddof=1)) if len(array) > 1 else None,
+        n=len(array),
+        expected=expected,
+    )
+
+
+def t_halfwidth(summary: Summary, level: float = 0.95) -> float:
+    """Return half the width of Student's t interval of the mean; 0 where a deviation cannot be known."""
+    if summary.std is None:
+        return 0.0
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(summary.n - 1, 0.5 + level / 2))
+    return quantile * summary.std / math.sqrt(summary.n)

@@ -1,0 +1,73 @@
+"""A tiny scene and tasks on it, quick enough to fit every method many times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from diffclip.protocol.task import FewShotTask
+from diffclip.scene.scene import Scene, SceneInfo
+
+SIDE, BANDS = 24, 16
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keep torch on one thread: on networks this small, threads that wait for each other cost more than they do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_scene() -> Callable[..., Scene]:
+    """Return `make(channels=2, noise=0.3)`: 24 x 24 pixels, 16 bands, 3 classes in stripes, some pixels unlabelled."""
+
+    def make(channels: int = 2, noise: float = 0.3) -> Scene:
+        generator = np.random.default_rng(7)
+        classes = np.repeat([1, 2, 3], SIDE // 3)[None, :].repeat(SIDE, axis=0)
+        hsi = generator.normal(size=(3, BANDS))[classes - 1] + noise * generator.normal(size=(SIDE, SIDE, BANDS))
+        aux = generator.normal(size=(3, channels))[classes - 1] + noise * generator.normal(size=(SIDE, SIDE, channels))
+        labels = np.where(generator.random((SIDE, SIDE)) < 0.2, 0, classes)
+        info = SceneInfo("Tiny", simulated=True, descriptions=("flat and dark", "high and green", "grey and straight"))
+        return Scene("tiny", hsi, aux, labels, ("asphalt", "tree", "roof"), info)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def draw_task() -> Callable[..., FewShotTask]:
+    """Return `draw(scene, shots=3, seed=0, classes=(1, 2, 3), **task fields)`: the split depends on the seed alone."""
+
+    def draw(
+        scene: Scene,
+        shots: int = 3,
+        seed: int = 0,
+        classes: Sequence[int] = (1, 2, 3),
+        *,
+        window: int | None = None,
+        mask_ratio: float | None = None,
+        pretrained: Path | None = None,
+    ) -> FewShotTask:
+        generator, flat = np.random.default_rng(seed), scene.labels.ravel()
+        pixels = np.concatenate([generator.permutation(np.flatnonzero(flat == k))[:shots] for k in classes])
+        return FewShotTask(
+            scene=scene.imagery,
+            train_pixels=pixels,
+            train_labels=flat[pixels],
+            classes=np.array(classes, dtype=np.int16),
+            class_names=tuple(scene.class_names[k - 1] for k in classes),
+            class_descriptions=tuple(scene.info.descriptions[k - 1] for k in classes),
+            shots=shots,
+            seed=seed,
+            study_window=window,
+            study_mask_ratio=mask_ratio,
+            pretrained=pretrained,
+        )
+
+    return draw

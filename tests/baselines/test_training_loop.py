@@ -1,0 +1,66 @@
+"""What supervised networks share: windows of both modalities, batches, seeding."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from baselines import _training
+from diffclip.scene.windows import Windows
+
+
+def test_both_windows_show_the_same_place_and_flip_together(tiny_scene):
+    imagery = tiny_scene().imagery
+    windows = _training.PairedWindows(imagery, 5, "cpu", scaling="none")
+    pixels = torch.tensor([0, 100, 575])
+    for flips, axes in enumerate([(), (2,), (3,), (2, 3)]):
+        found = windows(pixels, torch.full((3,), flips))
+        for array, window in zip((imagery.hsi, imagery.aux), found, strict=True):
+            tokens = Windows(array, 5)(pixels)
+            expected = tokens.transpose(1, 2).reshape(3, array.shape[2], 5, 5).flip(axes)
+            torch.testing.assert_close(window, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("size", [2, 4, 8, 100])
+def test_every_epoch_shows_every_sample_once_and_leaves_no_batch_of_one(size, tiny_scene, draw_task):
+    task = draw_task(tiny_scene(), shots=3)
+    windows = _training.PairedWindows(task.scene, 3, "cpu")
+    batches = _training.labelled_batches(task, windows, size, flips=False)
+    n = len(task.train_pixels)
+    per_epoch = min(-(-n // size), n // 2)
+    for _ in range(2):
+        epoch = list(itertools.islice(batches, per_epoch))
+        sizes = [len(targets) for _, _, targets in epoch]
+        assert sum(sizes) == n
+        assert 1 < min(sizes) <= max(sizes) <= max(size, 3)
+        counts = np.bincount(torch.cat([targets for _, _, targets in epoch]).numpy())
+        assert counts.tolist() == [3, 3, 3]
+
+
+def test_seeded_blocks_repeat_and_leave_torchs_generator_alone(tiny_scene, draw_task):
+    task = draw_task(tiny_scene())
+    before = torch.get_rng_state()
+    draws = []
+    for name in ("network", "network", "other"):
+        with _training.seeded(task, name):
+            draws.append(torch.rand(3))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+def test_no_pixels_give_no_scores(tiny_scene, draw_task):
+    task = draw_task(tiny_scene())
+    windows = _training.PairedWindows(task.scene, 3, "cpu")
+
+    class Centre(torch.nn.Module):
+        def forward(self, hsi: torch.Tensor, aux: torch.Tensor) -> torch.Tensor:
+            return hsi[:, :3, 1, 1]
+
+    pixels = np.arange(5)
+    expected = task.scene.spectra(pixels, aux=False)[:, :3]
+    np.testing.assert_array_equal(_training.scores(Centre(), windows, pixels, task), expected)
+    assert _training.scores(Centre(), windows, pixels[:0], task).shape == (0, 3)

@@ -1,0 +1,202 @@
+"""runs.csv -> figures: which files there are, what they say, and that reruns give the same bytes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.text import Text
+
+from report.__main__ import main
+from report.figures.confusion import confusion_figure, summed
+from report.figures.maps import maps_figure
+from report.figures.shots import shots_figure, spread
+from report.figures.sweep import sweep_figure
+from report.frame import View, class_names, entries, read_runs, view
+from report.study import read_study
+from report.style import look, styled
+
+
+@pytest.fixture(scope="module")
+def figures(study_folder: Path) -> Path:
+    """The folder of figures of the default fake study."""
+    assert main(["figures", "--study", str(study_folder)]) == 0
+    return study_folder / "figures"
+
+
+@pytest.fixture(autouse=True)
+def _style() -> Iterator[None]:
+    with styled():
+        yield
+
+
+def view_of(folder: Path, protocol: str = "paper", sweep: str | None = None) -> View:
+    study = read_study(folder)
+    return view(study, read_runs(study), "toy", protocol, sweep)
+
+
+def words(figure: Figure) -> str:
+    return " ".join(text.get_text().replace("\n", " ") for text in figure.findobj(Text) if isinstance(text, Text))
+
+
+def test_every_figure_is_there_as_pdf_and_png(figures: Path) -> None:
+    kinds = [f"toy_{protocol}_{kind}" for protocol in ("paper", "strict") for kind in ("shots", "maps", "confusion")]
+    kinds.append("toy_paper_sweep-mask-window")
+    assert {path.name for path in figures.iterdir()} == {f"{kind}.{form}" for kind in kinds for form in ("pdf", "png")}
+    for path in figures.glob("*.png"):
+        height, width = imread(path).shape[:2]
+        # At 200 dots per inch: between half a column and a page of a paper.
+        assert 300 < width <= 1400, path.name
+        assert 200 < height < 2200, path.name
+    for path in figures.glob("*.pdf"):
+        assert path.read_bytes().startswith(b"%PDF")
+        assert b"/Type3" not in path.read_bytes()
+
+
+def test_reruns_give_the_same_bytes(study_folder: Path, figures: Path) -> None:
+    names = [f"toy_paper_{kind}.{form}" for kind in ("shots", "maps") for form in ("pdf", "png")]
+    before = {name: (figures / name).read_bytes() for name in names}
+    for name in names:
+        (figures / name).unlink()
+    options = [
+        "--study",
+        str(study_folder),
+        "--scene",
+        "toy",
+        "--protocol",
+        "paper",
+        "--kind",
+        "shots",
+        "--kind",
+        "maps",
+    ]
+    assert main(["figures", *options]) == 0
+    assert before == {name: (figures / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("make", [shots_figure, maps_figure, confusion_figure])
+def test_a_simulated_scene_is_called_so_in_the_title(study_folder: Path, make: Callable[[View], Figure]) -> None:
+    figure = make(view_of(study_folder))
+    assert figure.get_suptitle().replace("\n", " ").endswith("Toy scene (SIMULATED), paper protocol")
+
+
+def test_a_sweep_says_so_too_and_has_a_line_per_window(study_folder: Path) -> None:
+    figure = sweep_figure(view_of(study_folder, sweep="mask-window"), "mask-window")
+    assert "(SIMULATED)" in figure.get_suptitle()
+    against_mask, against_window = figure.axes
+    assert [text.get_text() for text in against_mask.get_legend().get_texts()] == ["5", "9"]
+    assert [text.get_text() for text in against_window.get_legend().get_texts()] == ["0.3", "0.6"]
+    assert list(against_mask.get_xticks()) == [0.3, 0.6]
+
+
+@pytest.mark.parametrize("axis", ["windows", "mask_ratios"])
+def test_a_sweep_of_one_axis_has_a_line_per_method(fake: Callable[..., Any], axis: str) -> None:
+    sweep = {**fake().sweeps["mask-window"], axis: None}
+    folder = fake(protocols=("strict",), sweeps={"one": sweep}).write()
+    assert main(["runs", "--study", str(folder)]) == 0
+    assert main(["figures", "--study", str(folder), "--sweep", "one"]) == 0
+    assert [path.name for path in sorted((folder / "figures").iterdir())] == [
+        "toy_paper_sweep-one.pdf",
+        "toy_paper_sweep-one.png",
+    ]
+    (axes,) = sweep_figure(view_of(folder, sweep="one"), "one").axes
+    assert axes.get_xlabel() == ("mask ratio" if axis == "windows" else "window (pixels)")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["DiffCLIP (tuned)"]
+
+
+def test_the_shots_figure_tells_its_interval_its_axis_and_what_is_missing(study_folder: Path) -> None:
+    figure = shots_figure(view_of(study_folder))
+    said = words(figure)
+    assert "95 % t-interval" in said
+    assert "Runs missing or failed: SVM 1 of 6" in said
+    assert "chance (random labels)" in said
+    axes = figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "10"]
+    start = axes.get_ylim()[0]
+    assert start == 0 or f"axis starts at {start:.0f}" in axes.get_ylabel()
+
+
+def test_one_number_of_shots_is_drawn_as_rows_of_points(fake: Callable[..., Any]) -> None:
+    folder = fake(protocols=("paper",), shots=(2,), seeds=(0,), sweeps={}).write()
+    assert main(["runs", "--study", str(folder)]) == 0
+    figure = shots_figure(view_of(folder))
+    assert "no interval can be given" in words(figure)
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["SVM", "DiffCLIP (tuned)"]
+
+
+def test_maps_show_predictions_of_test_pixels_and_stripes_elsewhere(study_folder: Path) -> None:
+    figure = maps_figure(view_of(study_folder, "strict"))
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[:2] == ["False colour", "Ground truth"]
+    record = json.loads((study_folder / "records/toy/strict/svm/default/shots-10/seed-0.json").read_text())
+    assert titles[2].replace("\n", " ").replace(",", "") == f"SVM OA {record['metrics']['oa']:.1f} %"
+    assert "too near one, not tested" in words(figure)
+    truth, predicted = (np.asarray(axes.images[0].get_array()) for axes in figure.axes[1:3])
+    unlabelled = (truth == truth[0, 0]).all(axis=2)
+    assert (predicted[unlabelled] == truth[0, 0]).all()
+    greys = predicted[~unlabelled].reshape(-1, 3)
+    assert {(140, 140, 140), (255, 255, 255)} <= {tuple(map(int, pixel)) for pixel in greys}
+
+
+def test_confusion_is_summed_over_seeds(study_folder: Path) -> None:
+    shown = view_of(study_folder).at_shots(2)
+    runs = shown.runs[shown.runs["method"] == "svm"]
+    matrices = [np.array(json.loads((study_folder / path).read_text())["confusion"]) for path in runs["path"]]
+    assert len(matrices) == 3
+    np.testing.assert_array_equal(summed(shown, runs, class_names(runs)), sum(matrices))
+
+
+@pytest.mark.parametrize("make", [shots_figure, maps_figure, confusion_figure])
+def test_without_records_a_figure_says_so(fake: Callable[..., Any], make: Callable[[View], Figure]) -> None:
+    folder = fake(protocols=("paper",), sweeps={}).write()
+    shutil.rmtree(folder / "records")
+    assert main(["runs", "--study", str(folder)]) == 0
+    assert "No run has been recorded yet" in words(make(view_of(folder)))
+
+
+def test_a_sweep_without_records_says_so(fake: Callable[..., Any]) -> None:
+    folder = fake(protocols=("strict",)).write()
+    shutil.rmtree(folder / "records/toy/paper")
+    assert main(["runs", "--study", str(folder)]) == 0
+    assert main(["figures", "--study", str(folder), "--kind", "sweep"]) == 0
+    assert "No run" in words(sweep_figure(view_of(folder, "paper", "mask-window"), "mask-window"))
+
+
+def test_an_unknown_sweep_is_refused(study_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["figures", "--study", str(study_folder), "--sweep", "maskwindow"]) == 2
+    assert "did you mean 'mask-window'" in capsys.readouterr().err
+
+
+def test_a_sweep_under_a_protocol_that_it_lacks_is_refused(
+    study_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--study", str(study_folder), "--sweep", "mask-window", "--protocol", "strict"]
+    assert main(["figures", *options]) == 2
+    assert "nothing to draw" in capsys.readouterr().err
+
+
+def test_methods_look_different_in_colour_and_in_grey() -> None:
+    found = [look(place) for place in range(11)]
+    assert len({style.colour for style in found}) == 11
+    assert len({(style.marker, style.dashes) for style in found}) == 11
+
+
+def test_names_beside_lines_keep_their_distance() -> None:
+    placed = spread([50.0, 50.5, 99.0, 99.5], gap=3.0, low=0.0, high=100.0)
+    assert all(upper - lower >= 3.0 - 1e-9 for lower, upper in itertools.pairwise(placed))
+    assert placed[-1] <= 100.0
+
+
+def test_methods_keep_the_order_of_the_config_with_controls_last(study_folder: Path) -> None:
+    study = read_study(study_folder)
+    rows = (("random_labels", "default"), *study.main.rows[:2], ("ghost", "v2"))
+    names = [entry.name for entry in entries(read_runs(study), rows)]
+    assert names == ["SVM", "DiffCLIP (tuned)", "ghost (v2)", "Random labels"]

@@ -1,0 +1,169 @@
+"""The real workflow on a tiny study: what it leaves, what it makes again, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.workflow.conftest import ROOT, Project, copy_sources
+
+NOTHING = "Nothing to be done"
+# Two protocols x (nearest mean, SVM, DiffCLIP, random labels), and one window more in the sweep.
+CELLS = 2 * 4 + 1
+
+
+def jobs(plan: str) -> dict[str, int]:
+    """Return the number of jobs of each rule in the statistics of a dry run."""
+    lines = plan.split("Job stats:")[-1].splitlines()[3:]
+    rows = [line.split() for line in lines[: lines.index("")]]
+    return {rule: int(count) for rule, count in rows}
+
+
+def test_the_study_leaves_records_predictions_tables_and_figures(finished_once: Project) -> None:
+    results = finished_once.root / "results/tiny"
+    records = finished_once.records()
+    assert len(records) == 2 * CELLS
+    for path, text in records.items():
+        assert json.loads(text)["status"] == "ok", path
+        assert (results / "records" / path).with_suffix(".npz").is_file()
+    for protocol in ("paper", "strict"):
+        for table in ("main", "per_class"):
+            for suffix in ("md", "tex", "csv"):
+                assert (results / f"tables/toy_{protocol}_{table}.{suffix}").stat().st_size > 100
+        for figure in ("shots", "maps", "confusion"):
+            for suffix in ("pdf", "png"):
+                assert (results / f"figures/toy_{protocol}_{figure}.{suffix}").stat().st_size > 1000
+    assert (results / "figures/toy_paper_sweep-window.png").is_file()
+    assert (results / "scenes/toy/quicklook.png").is_file()
+
+
+def test_tables_say_that_the_scene_is_simulated(finished_once: Project) -> None:
+    assert "SIMULATED" in (finished_once.root / "results/tiny/tables/toy_paper_main.md").read_text()
+
+
+def test_pretraining_is_shared_by_protocols(finished_once: Project) -> None:
+    checkpoints = list((finished_once.root / "results/tiny/pretrained/toy").iterdir())
+    assert len(checkpoints) == 2, "one checkpoint folder per window, none per protocol"
+
+
+def test_every_rule_writes_its_log_and_benchmark(finished_once: Project) -> None:
+    for kind in ("logs", "benchmarks"):
+        folders = {path.name for path in (finished_once.root / kind / "tiny").iterdir()}
+        assert {"scenes", "splits", "pretrained", "records", "tables", "figures"} <= folders
+
+
+def test_a_second_run_does_nothing(finished_once: Project) -> None:
+    assert NOTHING in finished_once.planned()
+
+
+def test_touching_every_source_runs_nothing_again(finished: Project) -> None:
+    for path in finished.root.rglob("*"):
+        if path.suffix in {".py", ".smk", ".yaml"} or path.name == "Snakefile":
+            os.utime(path)
+    assert NOTHING in finished.planned()
+
+
+def test_a_fresh_copy_of_the_sources_runs_nothing_again(finished: Project, tmp_path: Path) -> None:
+    fresh = copy_sources(tmp_path / "fresh")
+    for kept in ("results", ".snakemake", "logs", "benchmarks"):
+        shutil.move(finished.root / kept, fresh.root / kept)
+    for path in fresh.root.glob("[!r]*/**/*.py"):
+        os.utime(path)
+    assert NOTHING in fresh.planned()
+
+
+def test_without_snakemakes_memory_finished_runs_are_kept(finished: Project) -> None:
+    before = finished.records()
+    shutil.rmtree(finished.root / ".snakemake")
+    finished.snakemake("--forcerun", "method", "--until", "method")
+    assert finished.records() == before
+
+
+def test_editing_a_method_runs_that_method_again_and_no_other(finished: Project) -> None:
+    before = finished.records()
+    finished.edit("baselines/nearest_mean.py", lambda text: text + "\n# an edit\n")
+    plan = finished.planned()
+    assert jobs(plan)["method"] == 2
+    assert "nearest_mean (default)" in plan
+    assert "pretrain" not in jobs(plan)
+    finished.snakemake("--until", "method")
+    changed = {path for path, text in finished.records().items() if text != before[path]}
+    assert changed == {path for path in before if "nearest_mean" in path.parts}
+
+
+def test_adding_a_seed_runs_the_new_seed_and_keeps_the_old(finished: Project) -> None:
+    before = finished.records()
+    finished.edit("config/tiny.yaml", lambda text: text.replace("seeds: 2", "seeds: 3"))
+    finished.snakemake("--until", "method")
+    after = finished.records()
+    assert {path: after[path] for path in before} == before
+    assert {path.name for path in after.keys() - before.keys()} == {"seed-2.json"}
+    assert len(after) == 3 * CELLS
+
+
+def test_adding_shots_and_a_method_runs_only_what_is_new(finished: Project) -> None:
+    finished.edit("config/tiny.yaml", lambda text: text.replace("shots: [2]\nseeds", "shots: [2, 3]\nseeds"))
+    assert jobs(finished.planned())["method"] == 2 * 4
+    assert jobs(finished.planned())["split"] == 2
+    assert "pretrain" not in jobs(finished.planned())
+    finished.edit("config/tiny.yaml", lambda text: text.replace("shots: [2, 3]", "shots: [2]"))
+    finished.edit("config/tiny.yaml", lambda text: text.replace("  random_labels:", "  random_labels:\n  true_labels:"))
+    assert jobs(finished.planned())["method"] == 2
+
+
+def test_tables_and_figures_come_back_from_records_alone(finished: Project) -> None:
+    results = finished.root / "results/tiny"
+    before = {path: path.read_bytes() for path in results.rglob("*.md")}
+    shutil.rmtree(results / "tables")
+    shutil.rmtree(results / "figures")
+    assert not {"method", "pretrain", "split", "scene"} & jobs(finished.planned("tables", "figures")).keys()
+    finished.snakemake("tables", "figures")
+    assert {path: path.read_bytes() for path in results.rglob("*.md")} == before
+
+
+def test_a_failing_run_leaves_a_record_and_the_tables_say_so(finished: Project) -> None:
+    broken = lambda text: text.replace(  # noqa: E731
+        "def fit(self, task: FewShotTask) -> None:",
+        "def fit(self, task: FewShotTask) -> None:\n        if task.seed == 1:\n            raise RuntimeError('broken')",
+    )
+    finished.edit("baselines/nearest_mean.py", broken)
+    finished.snakemake("tables")
+    records = {path: json.loads(text) for path, text in finished.records().items() if "nearest_mean" in path.parts}
+    assert {record["status"] for path, record in records.items() if path.name == "seed-1.json"} == {"failed"}
+    assert {record["status"] for path, record in records.items() if path.name == "seed-0.json"} == {"ok"}
+    assert "1 of 2" in (finished.root / "results/tiny/tables/toy_paper_main.md").read_text()
+
+
+def test_a_wrong_config_is_refused_with_every_mistake_at_once(finished: Project) -> None:
+    finished.edit("config/tiny.yaml", lambda text: text.replace("window: 5", "windw: 5").replace("[toy]", "[tou]"))
+    done = finished.snakemake("--dry-run", check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "config/tiny.yaml: windw: unknown key (did you mean 'window'?)" in said
+    assert "unknown scene 'tou' (did you mean 'toy'?)" in said
+    assert "Traceback" not in said
+
+
+def test_planning_a_study_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, yaml\n"
+        "from diffclip.study.workflow import read_study\n"
+        "study = read_study(yaml.safe_load(open('config/quick.yaml')), ['config/quick.yaml'])\n"
+        "assert study.records\n"
+        "heavy = {'torch', 'sklearn', 'open_clip', 'matplotlib', 'pandas', 'skimage'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
+def test_the_workflow_is_clean_for_snakemakes_linter_and_formatter() -> None:
+    scripts = Path(sys.executable).parent
+    files = ["Snakefile", *(str(path.relative_to(ROOT)) for path in (ROOT / "workflow/rules").glob("*.smk"))]
+    formatted = subprocess.run([scripts / "snakefmt", "--check", *files], cwd=ROOT, capture_output=True, text=True)
+    assert formatted.returncode == 0, formatted.stderr
+    linted = subprocess.run([scripts / "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert linted.returncode == 0, linted.stdout + linted.stderr

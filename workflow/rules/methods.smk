@@ -1,0 +1,38 @@
+"""A job makes all seeds of a cell; the command keeps finished runs whose fingerprint still fits."""
+
+
+rule method:
+    input:
+        scene="<results>/scenes/{scene}/scene.json",
+        splits=study.splits,
+        checkpoints=study.checkpoints,
+        sources=study.method_sources,
+    output:
+        update(
+            expand(
+                "<results>/records/{scene}/{protocol}/{method}/{variant}/{point}/seed-{seed}.json",
+                seed=study.seeds,
+                allow_missing=True,
+            )
+        ),
+    log:
+        "<logs>/records/{scene}/{protocol}/{method}/{variant}/{point}.log",
+    benchmark:
+        "<benchmarks>/records/{scene}/{protocol}/{method}/{variant}/{point}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=study.gpus,
+    params:
+        out=study.folder,
+        arguments=study.method_arguments,
+        seeds=study.seed_list,
+        margin=study.margin,
+        on_small_class=study.on_small_class,
+        device=study.device,
+    message:
+        "{wildcards.method} ({wildcards.variant}): {wildcards.scene}, {wildcards.protocol}, {wildcards.point}"
+    shell:
+        "python -m diffclip run --scene {wildcards.scene} --protocol {wildcards.protocol} {params.arguments}"
+        " --seeds {params.seeds} --margin {params.margin} --on-small-class {params.on_small_class}"
+        " --device {params.device} --out {params.out} > {log} 2>&1"

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 import yaml
@@ -30,10 +29,12 @@ Options = Annotated[str, typer.Option(help="options of the method as YAML or JSO
 Variant = Annotated[str, typer.Option(help="a named set of options")]
 MethodName = Annotated[str, typer.Option(help="a file in baselines/, or diffclip")]
 SceneName = Annotated[str, typer.Option(help="a card in config/scenes/, or the path of one")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where networks are trained")]
 Window = Annotated[int, typer.Option(help="side of the window in pixels, for methods that have one")]
 MaskRatio = Annotated[float, typer.Option(help="share of hidden tokens in stage 1")]
-Margin = Annotated[int | None, typer.Option(help="strict: least distance between training and test pixels")]
+Margin = Annotated[
+    int | None, typer.Option(help="strict: least distance of training and test pixels; default: the window")
+]
 OnSmallClass = Annotated[Literal["error", "skip"], typer.Option(help="for classes with too few pixels for the shots")]
 
 
@@ -75,9 +76,10 @@ def run(
         _seeds(seeds),
         out,
         options=_yaml(options),
-        margin=margin or least,
+        margin=margin or max(window, least),
         on_small_class=on_small_class,
-        device=choose_device(device),
+        # Looking for a GPU imports torch, which most rivals do without.
+        device=choose_device(device) if made.uses_device else "cpu",
         card=scene,
     )
     paths = [out / cell.record(record.identity.seed) for record in records]
@@ -171,6 +173,7 @@ def split(
 def methods() -> None:
     """List all methods with their variants and options."""
     from diffclip.protocol.catalogue import find_method, method_names
+    from diffclip.schemas import readable_type
 
     for name in method_names():
         found = find_method(name)
@@ -180,7 +183,7 @@ def methods() -> None:
         types = get_type_hints(found.Options)
         for option in fields(found.Options):
             default = option.default_factory() if option.default_factory is not MISSING else option.default
-            typer.echo(f"  {option.name}: {_readable(types[option.name])} = {default!r}")
+            typer.echo(f"  {option.name}: {readable_type(types[option.name])} = {default!r}")
 
 
 @app.command()
@@ -203,26 +206,13 @@ def study(
 @app.command()
 def schemas(
     folder: Annotated[Path, typer.Argument(help="where the schemas lie")] = Path("workflow/schemas"),
+    readme: Annotated[Path, typer.Option(help="the description of study configs")] = Path("config/README.md"),
 ) -> None:
-    """Write the JSON schemas of study, scene card and record, generated from the types."""
-    from diffclip.schemas import write_schemas
+    """Write what is generated from the types: JSON schemas, and the tables of a study's keys."""
+    from diffclip.schemas import write_schemas, write_tables
 
-    for path in write_schemas(folder):
+    for path in [*write_schemas(folder), write_tables(readme)]:
         typer.echo(str(path))
-
-
-def _readable(annotation: Any) -> str:
-    """Return a type as a reader writes it: choices by their values, "int", "tuple[int, ...]"."""
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return " | ".join(map(repr, inner))
-    if origin in (Union, UnionType):
-        return " | ".join(map(_readable, inner))
-    if origin is Annotated:
-        return _readable(inner[0])
-    if origin is not None:
-        return f"{origin.__name__}[{', '.join('...' if part is ... else _readable(part) for part in inner)}]"
-    return "None" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
 
 
 def _method(

@@ -49,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     figures.add_argument("--sweep", metavar="NAME", help="only this sweep; default: all of the study's")
     figures.set_defaults(make=_figures)
+    publish = commands.add_parser("publish", parents=[common], help="keep runs, tables and figures; refresh the README")
+    publish.set_defaults(make=_publish)
     return parser
 
 
@@ -71,6 +73,12 @@ def _figures(options: argparse.Namespace) -> Iterable[Path]:
 
     study = read_study(options.study)
     return make_figures(study, read_runs(study), options.scene, options.protocol, options.kind, options.sweep)
+
+
+def _publish(options: argparse.Namespace) -> Iterable[Path]:
+    from report.publish import publish
+
+    return publish(read_study(options.study))
 
 
 if __name__ == "__main__":

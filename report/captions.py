@@ -84,6 +84,9 @@ def _origin(runs: pd.DataFrame) -> list[str]:
     origin = [f"{_plural('Commit', commits)} {', '.join(commits)}." if commits else "No git commit known."]
     if devices:
         origin.append(f"{_plural('Device', devices)}: {', '.join(devices)}.")
+    days = sorted({created[:10] for created in runs["created"]} - {""})
+    if days:
+        origin.append(f"Made {days[0]}." if len(days) == 1 else f"Made {days[0]} to {days[-1]}.")
     return origin
 
 

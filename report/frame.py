@@ -94,7 +94,8 @@ class View:
 
     def at_shots(self, shots: int) -> View:
         """Return the same with runs of one number of shots only."""
-        return replace(self, runs=self.runs[self.runs["shots"] == shots])
+        grid = replace(self.grid, shots=(shots,))
+        return replace(self, runs=self.runs[self.runs["shots"] == shots], grid=grid)
 
 
 def view(study: Study, runs: pd.DataFrame, scene: str, protocol: str, sweep: str | None = None) -> View:
@@ -107,19 +108,20 @@ def view(study: Study, runs: pd.DataFrame, scene: str, protocol: str, sweep: str
 def entries(runs: pd.DataFrame, rows: Iterable[Row]) -> list[Entry]:
     """Return what is shown, in the order of the config, controls last.
 
-    A method without any record goes by the name of its file.
+    A variant without any record goes by the title of the method's others, or else by the name of its file.
     """
     first = runs.drop_duplicates(["method", "variant"]).to_dict("records")
     known = {(run["method"], run["variant"]): run for run in first}
-    found = [_entry(row, known.get(row)) for row in rows]
+    titles = {run["method"]: str(run["title"]) for run in first}
+    found = [_entry(row, titles.get(row[0], row[0]), known.get(row)) for row in rows]
     return sorted(found, key=lambda entry: entry.control)
 
 
-def _entry(row: Row, traits: Mapping[Hashable, Any] | None) -> Entry:
+def _entry(row: Row, title: str, traits: Mapping[Hashable, Any] | None) -> Entry:
     method, variant = row
     suffix = "" if variant == "default" else f" ({variant})"
     if traits is None:
-        return Entry(row, method + suffix, method in CONTROLS, "")
+        return Entry(row, title + suffix, method in CONTROLS, "")
     marks = {
         TRANSDUCTIVE: traits["transductive"],
         SCENE_WIDE: traits["reach"] == "scene",
@@ -127,7 +129,7 @@ def _entry(row: Row, traits: Mapping[Hashable, Any] | None) -> Entry:
     }
     control = bool(traits["control"])
     signs = "" if control else "".join(sign for sign, holds in marks.items() if holds)
-    return Entry(row, traits["title"] + suffix, control, signs)
+    return Entry(row, f"{traits['title']}{suffix}", control, signs)
 
 
 def of_entry(runs: pd.DataFrame, entry: Entry) -> pd.DataFrame:

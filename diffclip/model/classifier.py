@@ -43,7 +43,7 @@ class DiffCLIP(nn.Module):
         self.scale = Scale(1.0 / temperature)
 
     def images(
-        self, windows: Sequence[Float[Tensor, "*batch P C"]], time: Int64[Tensor, "*batch"]
+        self, windows: Sequence[Float[Tensor, "*batch P _C"]], time: Int64[Tensor, "*batch"]
     ) -> Float[Tensor, "*batch E"]:
         """Return the embeddings of windows, not normalised."""
         summaries = [tokens[..., 0, :] for tokens in self.encoder(windows, time)]

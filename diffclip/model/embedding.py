@@ -19,7 +19,7 @@ def sinusoid(positions: Float[Tensor, "*axes"], width: int) -> Float[Tensor, "*a
     return torch.cat([angles.sin(), angles.cos()], -1)
 
 
-def grid_positions(side: int, width: int) -> Float[Tensor, "1+T D"]:
+def grid_positions(side: int, width: int) -> Float[Tensor, "rows D"]:
     """Return 2-D sine-cosine positions of a side x side grid, row by row, after a row of zeros for the class token.
 
     Half of `width` belongs to each axis; the column comes first, as in masked autoencoders (He et al. 2022) and in

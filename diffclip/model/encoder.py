@@ -69,10 +69,10 @@ class Encoder(nn.Module):
 
     def forward(
         self,
-        windows: Sequence[Float[Tensor, "*batch P C"]],
+        windows: Sequence[Float[Tensor, "*batch P _C"]],
         time: Int64[Tensor, "*batch"],
         kept: Sequence[Kept] | None = None,
-    ) -> list[Float[Tensor, "*batch 1+tokens D"]]:
+    ) -> list[Float[Tensor, "*batch tokens D"]]:
         """Encode one batch of windows.
 
         Args:

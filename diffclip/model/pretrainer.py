@@ -42,7 +42,7 @@ class Decoder(nn.Module):
         xavier(self)
         self.channels = nn.Linear(shape.stem, channels)
 
-    def forward(self, encoded: Float[Tensor, "*batch 1+visible D"], kept: Kept) -> Float[Tensor, "*batch P C"]:
+    def forward(self, encoded: Float[Tensor, "*batch tokens D"], kept: Kept) -> Float[Tensor, "*batch P C"]:
         """Return the clean pixels of the whole window, row by row."""
         embedded = self.embed(encoded)
         summary, visible = embedded[..., :1, :], embedded[..., 1:, :]
@@ -88,19 +88,19 @@ class MaskedDiffusion(nn.Module):
 
     def forward(
         self,
-        windows: Sequence[Float[Tensor, "*batch P C"]],
+        windows: Sequence[Float[Tensor, "*batch P _C"]],
         time: Int64[Tensor, "*batch"],
         kept: Sequence[Kept],
-    ) -> list[Float[Tensor, "*batch P C"]]:
+    ) -> list[Float[Tensor, "*batch P _C"]]:
         """Predict the clean windows from windows at step `time`, of which only the kept tokens are seen."""
         encoded = self.encoder(windows, time, kept)
         return [decoder(tokens, seen) for decoder, tokens, seen in zip(self.decoders, encoded, kept, strict=True)]
 
     def losses(
         self,
-        clean: Sequence[Float[Tensor, "*batch P C"]],
+        clean: Sequence[Float[Tensor, "*batch P _C"]],
         time: Int64[Tensor, "*batch"],
-        noise: Sequence[Float[Tensor, "*batch P C"]] | None,
+        noise: Sequence[Float[Tensor, "*batch P _C"]] | None,
         draws: Sequence[Float[Tensor, "*batch T"]],
         mask_ratio: float,
     ) -> Losses:

@@ -10,9 +10,8 @@ from functools import cache
 from pathlib import Path
 
 _PACKAGES = ("diffclip", "baselines")
-# Messages, checks, file writing, progress and the choice of a device: an edit there changes no result, so it must not
-# make every run stale.
-_NEVER_DECIDE = frozenset(f"diffclip.{name}" for name in ("errors", "validation", "files", "progress", "device"))
+# Messages, checks, file writing and progress: an edit there changes no result, so it must not make every run stale.
+_NEVER_DECIDE = frozenset(f"diffclip.{name}" for name in ("errors", "validation", "files", "progress"))
 
 
 @cache

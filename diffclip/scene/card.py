@@ -168,7 +168,7 @@ class MeasuredCard(SceneCard):
             return tuple(round(float(centre), 2) for centre in np.linspace(span.start, span.stop, span.bands))
         return self.wavelengths
 
-    @field_validator("aux", mode="before")
+    @field_validator("aux", mode="before", json_schema_input_type=AuxSource | tuple[AuxSource, ...])
     @classmethod
     def _one_or_several(cls, found: Any) -> Any:
         return [found] if isinstance(found, dict) else found

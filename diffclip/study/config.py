@@ -71,8 +71,10 @@ class Sweep(_Strict):
     """A grid over windows and mask ratios for some methods (the paper's figure 4)."""
 
     methods: Methods = Field(description="methods and their variants, as in the study")
-    protocols: Annotated[list[ProtocolName], Field(min_length=1), Unique]
-    shots: Annotated[list[Shots], Field(min_length=1), Unique]
+    protocols: Annotated[list[ProtocolName], Field(min_length=1), Unique] = Field(
+        description="how training and test pixels are drawn"
+    )
+    shots: Annotated[list[Shots], Field(min_length=1), Unique] = Field(description="labelled training pixels per class")
     windows: Annotated[list[Window], Field(min_length=1), Unique] | None = Field(
         default=None, description="sides of the window in pixels; default: the study's"
     )
@@ -88,7 +90,7 @@ class Study(_Strict):
     title: str = Field(default="", description="one line for reports; default: the name")
     scenes: Annotated[list[Name], Field(min_length=1), Unique] = Field(description="names of cards in config/scenes/")
     protocols: Annotated[list[ProtocolName], Field(min_length=1), Unique] = Field(
-        description="how training and test pixels are drawn: paper, standard, strict"
+        description="how training and test pixels are drawn"
     )
     shots: Annotated[list[Shots], Field(min_length=1), Unique] = Field(description="labelled training pixels per class")
     seeds: Annotated[
@@ -96,9 +98,9 @@ class Study(_Strict):
         Field(min_length=1),
         Unique,
         BeforeValidator(_seeds, json_schema_input_type=PositiveInt | list[Seed]),
-    ] = Field(description="a number of seeds (0, 1, ...), or a list of them")
-    window: Window = Field(default=11, description="side of the window in pixels, for methods that have one")
-    mask_ratio: MaskRatio = Field(default=0.7, description="share of hidden tokens in stage 1")
+    ] = Field(description="a list of seeds; a number n stands for 0, 1, ..., n - 1")
+    window: Window = Field(default=11, description="side of the window in pixels, odd; for methods that have one")
+    mask_ratio: MaskRatio = Field(default=0.7, description="share of hidden tokens in stage 1, from 0 to below 1")
     margin: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
         description="strict only: least distance in pixels between training and test pixels; "

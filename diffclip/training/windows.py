@@ -27,7 +27,7 @@ class SceneWindows:
         self.channels = [array.shape[-1] for array in rasters]
         self._windows = [Windows(array, window, device) for array in rasters]
 
-    def __call__(self, pixels: Int64[Tensor, "*batch"]) -> list[Float[Tensor, "*batch P C"]]:
+    def __call__(self, pixels: Int64[Tensor, "*batch"]) -> list[Float[Tensor, "*batch P _C"]]:
         """Return, per modality, the scaled pixels of the windows around `pixels`."""
         return [gather(pixels) for gather in self._windows]
 

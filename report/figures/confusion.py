@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 WHAT = "Confusion"
 SUBJECT = "diffclip"
 MOST = 4
-NUMBER_SIZE = 7.0
+NUMBER_SIZE, TITLE_SIZE = 7.0, 7.5
 LEGIBLE = 0.17  # least side of a cell that holds a number, in inches
 DARK = 55  # percent from which numbers are written in white
 
@@ -40,7 +41,9 @@ def confusion_figure(view: View) -> Figure:
     rows = math.ceil(len(shown) / columns)
     labels = [f"{name}  {place}" for place, name in enumerate(names, start=1)]
     margin = (max(map(len, labels)) * NUMBER_SIZE * LETTER + 14) * POINT
-    side = min((PAGE - margin) / columns - 0.2, 0.4 * len(names), 3.0)
+    titles = [f"{entry.name}, mean OA {at(of_entry(good, entry), 'oa', 1).mean:.1f} %" for entry in shown]
+    heading = max(map(len, titles)) * TITLE_SIZE * LETTER * POINT
+    side = min((PAGE - margin) / columns - 0.2, max(0.4 * len(names), heading), 3.0)
     legible = side / len(names) >= LEGIBLE
     note = (
         f"Percent of the pixels of each true class (row), summed over {seeds_text(view.study.seeds)}"
@@ -51,7 +54,7 @@ def confusion_figure(view: View) -> Figure:
         view,
         what,
         margin + columns * (side + 0.2),
-        rows * (side + 0.33) + (0.25 if legible else 0.75),
+        rows * (side + 0.33) + (0.4 if legible else 0.9),
         [note, incomplete],
     )
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -59,10 +62,9 @@ def confusion_figure(view: View) -> Figure:
         if place >= len(shown):
             axes.axis("off")
             continue
-        entry = shown[place]
-        matrix = summed(view, of_entry(good, entry), names)
+        matrix = summed(view, of_entry(good, shown[place]), names)
         _draw(axes, matrix, legible)
-        axes.set_title(f"{entry.name}, mean OA {at(of_entry(good, entry), 'oa', 1).mean:.1f} %")
+        axes.set_title(textwrap.fill(titles[place], int(side / (TITLE_SIZE * LETTER * POINT)) + 1))
         _label(axes, labels, first=place % columns == 0, last=place + columns >= len(shown))
     if not legible:
         figure.colorbar(

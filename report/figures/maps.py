@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.patches import Patch
 
 WHAT = "Classification maps"
-UNLABELLED, STRIPE, BETWEEN = "#ececec", "#8c8c8c", "#ffffff"
+UNLABELLED, STRIPE, BETWEEN = "#f5f5f5", "#8c8c8c", "#ffffff"
 MOST_HEIGHT = 7.4  # of all panels together, so that title and legend still fit a page
 TITLE_SIZE = LEGEND_SIZE = 7.0
 LINE = 0.15  # height of a line of the legend, in inches
 PIXELS_PER_INCH = 200  # of the PNG
-STRIPES = 0.03  # width of a stripe, in inches
+STRIPES = 0.015  # width of a stripe, in inches
 UNTESTED = {
     "paper": "training pixel, not tested",
     "standard": "labelled, outside the test mask",
@@ -48,15 +48,14 @@ def maps_figure(view: View) -> Figure:
     height, width = ground.labels.shape
     shown = [entry for entry in view.rivals if len(of_entry(runs, entry))]
     columns, panel = _grid(2 + len(shown), height / width)
-    stripe = max(2, round(STRIPES * width / panel))
     panels: list[Panel] = [
         ("False colour", ground.picture),
-        ("Ground truth", _painted(ground, ground.labels, stripe)),
+        ("Ground truth", _painted(ground, ground.labels, panel)),
     ]
     for entry in shown:
         run = of_entry(runs, entry).iloc[0]
         predicted = _predicted(view, str(run["path"]), ground)
-        panels.append((f"{entry.name}, OA {run['oa']:.1f} %", _painted(ground, predicted, stripe)))
+        panels.append((f"{entry.name}, OA {run['oa']:.1f} %", _painted(ground, predicted, panel)))
     absent = [entry.name for entry in view.rivals if entry not in shown]
     note = f"Not shown, as this run is missing or failed: {', '.join(absent)}." if absent else ""
     return _drawn(view, what, panels, (columns, panel), ground, note)
@@ -87,10 +86,16 @@ def _predicted(view: View, record: str, ground: Ground) -> np.ndarray:
     return image
 
 
-def _painted(ground: Ground, classes: np.ndarray, stripe: int) -> np.ndarray:
-    """Return (H, W, 3) uint8; what is not tested (-1) is striped, so that it looks like no class."""
+def _painted(ground: Ground, classes: np.ndarray, width: float) -> np.ndarray:
+    """Return (h, w, 3) uint8 for a panel of this width in inches; what is not tested (-1) is striped, as no class is.
+
+    Where the panel has room, every pixel becomes a square of several, so that one alone shows its stripes.
+    """
     from matplotlib.colors import to_rgb
 
+    times = max(1, int(width * PIXELS_PER_INCH / classes.shape[1]))
+    classes = classes.repeat(times, axis=0).repeat(times, axis=1)
+    stripe = max(2, round(STRIPES * classes.shape[1] / width))
     table = np.array([to_rgb(colour) for colour in (UNLABELLED, *ground.colours, STRIPE, BETWEEN)])
     rows, columns = np.indices(classes.shape)
     pattern = len(ground.colours) + 1 + ((rows + columns) // stripe) % 2

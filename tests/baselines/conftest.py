@@ -1,4 +1,4 @@
-"""A tiny scene and tasks on it, quick enough to fit every method many times."""
+"""Tasks on a tiny scene, quick enough to fit every method many times."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import pytest
 import torch
 
 from diffclip.protocol.task import FewShotTask
-from diffclip.scene.scene import Scene, SceneInfo
-
-SIDE, BANDS = 24, 16
+from diffclip.scene.scene import Scene
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,22 +20,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def tiny_scene() -> Callable[..., Scene]:
-    """Return `make(channels=2, noise=0.3)`: 24 x 24 pixels, 16 bands, 3 classes in stripes, some pixels unlabelled."""
-
-    def make(channels: int = 2, noise: float = 0.3) -> Scene:
-        generator = np.random.default_rng(7)
-        classes = np.repeat([1, 2, 3], SIDE // 3)[None, :].repeat(SIDE, axis=0)
-        hsi = generator.normal(size=(3, BANDS))[classes - 1] + noise * generator.normal(size=(SIDE, SIDE, BANDS))
-        aux = generator.normal(size=(3, channels))[classes - 1] + noise * generator.normal(size=(SIDE, SIDE, channels))
-        labels = np.where(generator.random((SIDE, SIDE)) < 0.2, 0, classes)
-        info = SceneInfo("Tiny", simulated=True, descriptions=("flat and dark", "high and green", "grey and straight"))
-        return Scene("tiny", hsi, aux, labels, ("asphalt", "tree", "roof"), info)
-
-    return make
 
 
 @pytest.fixture(scope="session")

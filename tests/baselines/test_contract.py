@@ -153,7 +153,7 @@ def test_copes_with_little(name, variant, channels, split, fit, tiny_scene):
 @every_case
 def test_leaves_global_generators_alone(name, variant, fit, tiny_scene):
     def states() -> list[str]:
-        legacy = np.random.get_state()  # noqa: NPY002 - whether anyone drew from it is the question
+        legacy = np.random.get_state()
         return [repr(random.getstate()), repr(legacy), repr(torch.get_rng_state().tolist())]
 
     before = states()

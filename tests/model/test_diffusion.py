@@ -23,6 +23,7 @@ def test_every_step_keeps_the_variance():
 def test_the_first_step_is_almost_clean_and_the_last_almost_noise():
     schedule = NoiseSchedule()
     assert schedule.signal[0].item() == pytest.approx(math.sqrt(1 - 1e-4), abs=1e-7)
+    assert schedule.signal[-1].item() == pytest.approx(math.sqrt(np.prod(1 - np.linspace(1e-4, 0.02, 1000))), rel=1e-6)
     assert schedule.signal[-1] < 0.01
     assert schedule.noise[-1] > 0.9999
     assert (schedule.signal.diff() < 0).all()

@@ -51,27 +51,34 @@ def test_attention_is_a_softmax_over_scaled_products_per_head():
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_leading_axes_of_a_block_are_as_good_as_a_loop(causal):
-    block = Block(8, 2, mlp_ratio=2).double()
+    block = Block(8, 2, mlp_ratio=2.0).double()
     x = torch.randn(2, 3, 5, 8, dtype=torch.float64)
     expected = torch.stack([torch.stack([block(x[i, j], causal=causal) for j in range(3)]) for i in range(2)])
     torch.testing.assert_close(block(x, causal=causal), expected)
 
 
 def test_a_causal_block_does_not_see_what_comes_later():
-    block = Block(8, 2, mlp_ratio=2)
+    block = Block(8, 2, mlp_ratio=2.0)
     x = torch.randn(6, 8)
     changed = x.clone()
-    changed[4:] += 1
+    changed[4:] = torch.randn(2, 8)
     torch.testing.assert_close(block(x, causal=True)[:4], block(changed, causal=True)[:4], rtol=0, atol=0)
     assert not torch.allclose(block(x)[:4], block(changed)[:4])
 
 
 def test_a_block_adds_attention_and_mlp_of_normalised_tokens():
-    block = Block(8, 2, mlp_ratio=2)
+    block = Block(8, 2, mlp_ratio=2.0)
+    for norm in (block.norm1, block.norm2):
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+
+    def normalised(x, norm):
+        return (x - x.mean(-1, True)) / (x.var(-1, correction=0, keepdim=True) + 1e-6).sqrt() * norm.weight + norm.bias
+
     x = torch.randn(5, 8)
-    middle = x + block.attention((x - x.mean(-1, True)) / (x.var(-1, correction=0, keepdim=True) + 1e-6).sqrt())
-    last = (middle - middle.mean(-1, True)) / (middle.var(-1, correction=0, keepdim=True) + 1e-6).sqrt()
-    torch.testing.assert_close(block(x), middle + block.mlp(last), rtol=1e-5, atol=1e-5)
+    middle = x + block.attention(normalised(x, block.norm1))
+    expected = middle + block.mlp(normalised(middle, block.norm2))
+    torch.testing.assert_close(block(x), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_width_must_be_a_multiple_of_the_heads():

@@ -65,6 +65,18 @@ def test_the_decoder_puts_each_visible_token_at_its_own_place(small, window, tok
         assert len(pixels) == token_size**2
 
 
+def test_a_token_of_several_pixels_lists_them_row_by_row(small):
+    decoder = _without_mixing(Decoder(3, replace(small, window=6, token_size=2)))
+    kept = kept_tokens(torch.rand(9), 0.6)
+    encoded = torch.randn(1 + len(kept.index), 16)
+    found = decoder(encoded, kept).reshape(6, 6, 3)
+    place = int(kept.index[0])
+    token = decoder.norm(decoder.embed(encoded[1]) + decoder.positions()[1 + place])
+    pixels = decoder.channels(decoder.pixels(decoder.projection(token)).reshape(2, 2, small.stem))
+    row, column = 2 * (place // 3), 2 * (place % 3)
+    torch.testing.assert_close(found[row : row + 2, column : column + 2], pixels)
+
+
 def test_hidden_places_hold_the_mask_token_and_their_position(small):
     decoder = _without_mixing(Decoder(3, small))
     torch.nn.init.normal_(decoder.mask_token.weight)
@@ -141,6 +153,16 @@ def test_the_time_step_reaches_the_prediction(model, windows):
     kept = [kept_tokens(torch.rand(3, 25), 0.7) for _ in windows]
     early, late = (model(windows, torch.full((3,), t), kept) for t in (0, 900))
     assert all(not torch.allclose(a, b, atol=1e-4) for a, b in zip(early, late, strict=True))
+
+
+def test_the_encoder_ends_with_a_norm(model, windows, time):
+    torch.nn.init.normal_(model.encoder.norm.weight)
+    encoder = model.encoder
+    for embed, pixels, found in zip(encoder.modalities, windows, encoder(windows, time), strict=True):
+        tokens = torch.cat([embed.summary_token(time), embed(pixels)], -2)
+        for block in encoder.blocks:
+            tokens = block(tokens)
+        torch.testing.assert_close(found, encoder.norm(tokens))
 
 
 def test_both_modalities_go_through_the_same_blocks(model):

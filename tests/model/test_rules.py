@@ -87,6 +87,7 @@ def test_the_pretrainer_draws_nothing_itself(pretrainer, windows, time):
 def test_the_classifier_draws_nothing_itself(classifier, windows, time):
     classifier.train()
     before = torch.random.get_rng_state()
-    first, second = (classifier.logits(classifier.images(windows, time), classifier.texts(IDS)) for _ in range(2))
+    flat = _flat(windows)
+    first, second = (classifier.logits(classifier.images(flat, time.flatten()), classifier.texts(IDS)) for _ in "12")
     assert torch.equal(before, torch.random.get_rng_state())
     assert torch.equal(first, second)

@@ -161,5 +161,5 @@ def test_the_muufl_crop_has_its_sizes_and_class_counts() -> None:
         "sidewalk": 117,
         "yellow curb": 46,
     }
-    assert 0 <= scene.hsi.min() and scene.hsi.max() <= 1
+    assert scene.hsi.min() >= 0 and scene.hsi.max() <= 1
     assert scene.sha256 == load_scene("muufl-crop", folder=SHIPPED).sha256

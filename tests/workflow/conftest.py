@@ -52,7 +52,9 @@ class Project:
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run snakemake on the tiny study with the copy's own sources."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/tiny.yaml", *arguments]
+        # --configfile takes all words that follow, so targets stand before it.
+        options = ["--cores", "2", "--configfile", "config/tiny.yaml"]
+        command = [sys.executable, "-m", "snakemake", *arguments, *options]
         scripts = Path(sys.executable).parent
         environment = {
             **os.environ,

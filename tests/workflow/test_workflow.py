@@ -111,7 +111,8 @@ def test_adding_shots_and_a_method_runs_only_what_is_new(finished: Project) -> N
     assert jobs(finished.planned())["split"] == 2
     assert "pretrain" not in jobs(finished.planned())
     finished.edit("config/tiny.yaml", lambda text: text.replace("shots: [2, 3]", "shots: [2]"))
-    finished.edit("config/tiny.yaml", lambda text: text.replace("  random_labels:", "  random_labels:\n  true_labels:"))
+    controls = "  random_labels:\n  true_labels:"
+    finished.edit("config/tiny.yaml", lambda text: text.replace("  random_labels:", controls))
     assert jobs(finished.planned())["method"] == 2
 
 
@@ -126,11 +127,9 @@ def test_tables_and_figures_come_back_from_records_alone(finished: Project) -> N
 
 
 def test_a_failing_run_leaves_a_record_and_the_tables_say_so(finished: Project) -> None:
-    broken = lambda text: text.replace(  # noqa: E731
-        "def fit(self, task: FewShotTask) -> None:",
-        "def fit(self, task: FewShotTask) -> None:\n        if task.seed == 1:\n            raise RuntimeError('broken')",
-    )
-    finished.edit("baselines/nearest_mean.py", broken)
+    hook = "def fit(self, task: FewShotTask) -> None:"
+    fault = f"{hook}\n        if task.seed == 1:\n            raise RuntimeError('broken')"
+    finished.edit("baselines/nearest_mean.py", lambda text: text.replace(hook, fault))
     finished.snakemake("tables")
     records = {path: json.loads(text) for path, text in finished.records().items() if "nearest_mean" in path.parts}
     assert {record["status"] for path, record in records.items() if path.name == "seed-1.json"} == {"failed"}

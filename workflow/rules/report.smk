@@ -27,7 +27,7 @@ rule runs:
     input:
         study="<results>/study.json",
         records=study.records,
-        sources="report/collect.py",
+        sources=["report/__main__.py", "report/collect.py", "report/study.py"],
     output:
         "<results>/runs.csv",
     log:

@@ -1,0 +1,54 @@
+"""Keeps a finished study in `results/published/` and shows its tables in the README."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from diffclip.errors import UserError
+from diffclip.study import layout
+from report.study import Study
+
+PUBLISHED = Path("results/published")
+README = Path("README.md")
+_BLOCK = re.compile(r"(<!-- published: (?P<file>\S+) -->\n)(?P<text>.*?)(<!-- /published -->)", re.DOTALL)
+# Vector versions of maps run to megabytes; whoever needs them makes them from the records.
+_KEPT = {".md", ".tex", ".csv", ".png"}
+
+
+def publish(study: Study, published: Path = PUBLISHED, readme: Path = README) -> Iterator[Path]:
+    """Copy what a study shows (runs, tables, figures as PNG) to `published` and bring the README up to date.
+
+    Raises:
+        UserError: the study's tables have not been made.
+    """
+    tables = study.folder / layout.TABLES
+    if not tables.is_dir():
+        raise UserError(f"{tables}: not found, expected the study's tables; make them with 'snakemake tables figures'")
+    target = published / study.folder.name
+    shutil.rmtree(target, ignore_errors=True)
+    files = [study.folder / layout.STUDY, study.folder / layout.RUNS]
+    files += [path for part in (layout.TABLES, layout.FIGURES) for path in sorted((study.folder / part).iterdir())]
+    for path in files:
+        if path.suffix in _KEPT or path.name == layout.STUDY:
+            copy = target / path.relative_to(study.folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+            yield copy
+    readme.write_text(shown(readme.read_text(), published))
+    yield readme
+
+
+def shown(text: str, published: Path = PUBLISHED) -> str:
+    """Return a page with every block between `<!-- published: FILE -->` and `<!-- /published -->` filled from FILE.
+
+    A block whose file has not been published stays as it is.
+    """
+
+    def filled(block: re.Match[str]) -> str:
+        path = published / block["file"]
+        return f"{block[1]}{path.read_text()}{block[4]}" if path.is_file() else block[0]
+
+    return _BLOCK.sub(filled, text)

@@ -1,0 +1,116 @@
+"""A checkpoint is made once, shared, and made again when something that decides it changes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from diffclip.protocol.checkpoints import checkpoint_name, find_checkpoint, log_of, make_checkpoint
+from diffclip.protocol.method import Pretraining
+
+calls: list[int] = []
+
+
+def pretrain(imagery, settings, *, seed, device, path):
+    """Write the settings as if they were weights; "crash" stops half way."""
+    calls.append(seed)
+    path.write_text(f"half {settings}")
+    if settings.get("crash") and len(calls) > 1:
+        raise RuntimeError("out of memory")
+    path.write_text(f"{settings} {seed} {imagery.shape}")
+    return {"loss": [1.0, 0.5]}
+
+
+@pytest.fixture(autouse=True)
+def no_calls():
+    calls.clear()
+
+
+def wanted(**settings) -> Pretraining:
+    return Pretraining("toy", f"{__name__}:pretrain", settings)
+
+
+@pytest.fixture
+def make(tiny_scene, tmp_path: Path):
+    """Return `make(scene=, seed=, device=, **settings)`, always at the same path."""
+
+    def make(scene=None, seed=0, device="cpu", **settings):
+        return make_checkpoint(
+            wanted(**settings), scene or tiny_scene(), seed, tmp_path / "w.safetensors", device=device
+        )
+
+    return make
+
+
+def test_a_checkpoint_is_made_once_and_then_reused(make):
+    first = make(width=8)
+    again = make(width=8)
+    assert calls == [0]
+    assert (again.fingerprint, again.seconds, again.sha256) == (first.fingerprint, first.seconds, first.sha256)
+    assert "(24, 24)" in first.path.read_text()
+
+
+def test_the_log_beside_it_says_how_it_was_made(make, tiny_scene):
+    made = make(width=8)
+    story = json.loads(log_of(made.path).read_text())
+    assert story["measured"] == {"loss": [1.0, 0.5]}
+    assert story["settings"] == {"width": 8}
+    assert story["fingerprint"] == made.fingerprint
+    assert story["scene_sha256"] == tiny_scene().sha256
+
+
+@pytest.mark.parametrize("changed", ["settings", "seed", "scene"])
+def test_a_checkpoint_is_made_again_when_what_decides_it_changes(make, tiny_scene, changed):
+    first = make(width=8)
+    other = {
+        "settings": lambda: make(width=9),
+        "seed": lambda: make(width=8, seed=1),
+        "scene": lambda: make(tiny_scene(noise=0.5), width=8),
+    }[changed]()
+    assert len(calls) == 2
+    assert other.fingerprint != first.fingerprint
+
+
+def test_a_checkpoint_is_made_again_when_its_sources_change(make, monkeypatch):
+    first = make(width=8)
+    monkeypatch.setattr("diffclip.protocol.checkpoints.sources_sha256", lambda modules: f"edited {modules}")
+    assert make(width=8).fingerprint != first.fingerprint
+    assert len(calls) == 2
+
+
+def test_the_device_decides_nothing(make, monkeypatch):
+    monkeypatch.setattr("diffclip.protocol.checkpoints.device_name", lambda device: device)
+    assert make(width=8, device="cuda").fingerprint == make(width=8, device="cpu").fingerprint
+    assert calls == [0]
+
+
+@pytest.mark.parametrize("lost", ["weights", "log"])
+def test_a_checkpoint_without_weights_or_log_is_made_again(make, lost):
+    made = make(width=8)
+    (made.path if lost == "weights" else log_of(made.path)).unlink()
+    make(width=8)
+    assert len(calls) == 2
+
+
+def test_a_crash_while_it_is_made_again_leaves_none_that_counts(make, tiny_scene):
+    made = make(crash=True)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        make(tiny_scene(noise=0.5), crash=True)
+    assert find_checkpoint(wanted(crash=True), tiny_scene().sha256, 0, made.path) is None
+
+
+def test_the_name_tells_settings_apart_and_functions_too():
+    names = {
+        checkpoint_name(pretraining)
+        for pretraining in (
+            wanted(width=8),
+            wanted(width=9),
+            wanted(width=8, depth=1),
+            Pretraining("toy", "elsewhere:pretrain", {"width": 8}),
+        )
+    }
+    assert len(names) == 4
+    assert all(name.startswith("toy_") and len(name) == len("toy_") + 8 for name in names)
+    assert checkpoint_name(wanted(a=1, b=2)) == checkpoint_name(wanted(b=2, a=1))

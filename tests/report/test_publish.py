@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diffclip.errors import UserError
+from report.__main__ import main
+from report.publish import publish, shown
+from report.study import read_study
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_publishing_copies_runs_tables_and_figures_and_fills_the_readme(study_folder: Path, tmp_path: Path) -> None:
+    for command in ("runs", "tables", "figures"):
+        assert main([command, "--study", str(study_folder)]) == 0
+    study = read_study(study_folder)
+    table = next((study_folder / "tables").glob("*_main.md"))
+    readme = tmp_path / "README.md"
+    block = f"<!-- published: {study.folder.name}/tables/{table.name} -->\n{{}}<!-- /published -->\nafter\n"
+    readme.write_text("before\n" + block.format("what stood here\n"))
+    kept = list(publish(study, tmp_path / "published", readme))
+    assert {path.suffix for path in kept} == {".json", ".csv", ".md", ".tex", ".png"}
+    assert readme.read_text() == "before\n" + block.format(table.read_text())
+
+
+def test_a_study_without_tables_is_not_published(fake: Callable[..., Any], tmp_path: Path) -> None:
+    study_folder = fake().write()
+    with pytest.raises(UserError, match="snakemake tables figures"):
+        list(publish(read_study(study_folder), tmp_path, tmp_path / "README.md"))
+
+
+def test_the_readme_shows_the_published_tables_and_nothing_else() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert shown(text, ROOT / "results/published") == text

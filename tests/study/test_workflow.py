@@ -1,0 +1,165 @@
+"""What Snakemake is told of a study is what the command line makes."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from diffclip.errors import UserError
+from diffclip.protocol.catalogue import make_method
+from diffclip.protocol.checkpoints import checkpoint_name
+from diffclip.study.cells import Cell
+from diffclip.study.config import parse_study
+from diffclip.study.workflow import StudyJobs, read_study
+
+CONFIG: dict[str, Any] = {
+    "study": "tiny",
+    "scenes": ["simulated"],
+    "protocols": ["paper", "strict"],
+    "shots": [2, 5],
+    "seeds": [0, 3],
+    "window": 7,
+    "mask_ratio": 0.7,
+    "methods": {
+        "nearest_mean": None,
+        "svm": {"means": {"scales": [1, 3]}},
+        "diffclip": {"small": {"depth": 1, "lr": 0.001}, "longer": {"depth": 1, "lr": 0.001, "epochs": 300}},
+    },
+    "sweeps": {
+        "mask": {
+            "methods": {"diffclip": {"small": {"depth": 1, "lr": 0.001}}},
+            "protocols": ["paper"],
+            "shots": [5],
+            "mask_ratios": [1 / 3, 0.7],
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def jobs() -> StudyJobs:
+    return read_study(CONFIG, ["study.yaml"])
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[Cell]:
+    return parse_study(CONFIG, "study.yaml").cells()
+
+
+def wildcards_of(cell: Cell, **more: Any) -> SimpleNamespace:
+    """Return what Snakemake would hand over: every wildcard as text."""
+    return SimpleNamespace(**{key: str(value) for key, value in (cell.wildcards() | more).items()})
+
+
+def told(arguments: str) -> dict[str, str]:
+    words = shlex.split(arguments)
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def test_every_record_of_every_cell_and_seed_is_asked_for(jobs, cells):
+    assert len(jobs.records) == len(set(jobs.records)) == 2 * len(cells)
+    assert "results/tiny/records/simulated/strict/svm/means/shots-2/seed-3.json" in jobs.records
+
+
+def test_checkpoints_are_shared_by_all_shots_protocols_and_options_of_stage_two(jobs, cells):
+    shared = [cell for cell in cells if cell.method == "diffclip" and cell.mask_ratio == 0.7]
+    assert {cell.variant for cell in shared} == {"small", "longer"}
+    assert len({(cell.protocol, cell.shots) for cell in shared}) == 4
+    assert len({tuple(jobs.checkpoints(wildcards_of(cell))) for cell in shared}) == 1
+
+
+def test_another_mask_ratio_has_checkpoints_of_its_own(jobs, cells):
+    found = {tuple(jobs.checkpoints(wildcards_of(cell))) for cell in cells if cell.method == "diffclip"}
+    assert len(found) == 2
+    assert all(len(files) == 2 and files[1].endswith("/seed-3.safetensors") for files in found)
+
+
+def test_methods_without_stage_one_need_no_checkpoint(jobs, cells):
+    assert all(not jobs.checkpoints(wildcards_of(cell)) for cell in cells if cell.method != "diffclip")
+
+
+def test_arguments_make_the_very_cell_and_its_options_again(jobs, cells):
+    study = parse_study(CONFIG, "study.yaml")
+    for cell in cells:
+        found = told(jobs.method_arguments(wildcards_of(cell)))
+        options = yaml.safe_load(found["--options"])
+        made = make_method(found["--method"], found["--variant"], options)
+        assert made.settings() == study.made(cell).settings()
+        window = int(found["--window"]) if "--window" in found else None
+        ratio = float(found["--mask-ratio"]) if "--mask-ratio" in found else None
+        again = Cell(
+            "simulated", cell.protocol, made_name(found), found["--variant"], int(found["--shots"]), window, ratio
+        )
+        assert again == cell
+
+
+def made_name(found: dict[str, str]) -> str:
+    return found["--method"]
+
+
+def test_arguments_of_pretraining_make_the_very_checkpoint_again(jobs, cells):
+    for cell in cells:
+        for file in jobs.checkpoints(wildcards_of(cell)):
+            checkpoint = file.split("/")[-2]
+            found = told(jobs.pretraining_arguments(SimpleNamespace(scene="simulated", checkpoint=checkpoint)))
+            method = make_method(found["--method"], found["--variant"], yaml.safe_load(found["--options"]))
+            pretraining = method.pretraining(int(found["--window"]), float(found["--mask-ratio"]))
+            assert checkpoint_name(pretraining) == checkpoint
+
+
+def test_splits_belong_to_scene_protocol_shots_and_seed_alone(jobs, cells):
+    found = {tuple(jobs.splits(wildcards_of(cell))) for cell in cells}
+    assert len(found) == 4
+    assert (
+        "results/tiny/splits/simulated/paper/shots-2/seed-0.npz",
+        "results/tiny/splits/simulated/paper/shots-2/seed-3.npz",
+    ) in found
+
+
+def test_methods_wait_for_their_own_sources_and_the_metrics(jobs, cells):
+    svm = next(cell for cell in cells if cell.method == "svm")
+    names = {Path(path).name for path in jobs.method_sources(wildcards_of(svm))}
+    assert {"svm.py", "method.py", "metrics.py"} <= names
+    assert not names & {"nearest_mean.py", "finetuning.py", "two_branch_cnn.py"}
+
+
+def test_only_methods_that_use_a_device_take_it(jobs, cells):
+    assert {cell.method for cell in cells if jobs.gpus(wildcards_of(cell))} == {"diffclip"}
+
+
+def test_the_margin_is_one_for_the_whole_study(jobs):
+    assert jobs.margin == 7
+
+
+def test_the_study_written_down_is_the_study(jobs):
+    assert parse_study(yaml.safe_load(jobs.json), "study.json") == parse_study(CONFIG, "study.yaml")
+
+
+def test_mistakes_name_the_config_files():
+    with pytest.raises(UserError, match=r"^a\.yaml, b\.yaml: shots: missing"):
+        read_study({key: value for key, value in CONFIG.items() if key != "shots"}, ["a.yaml", "b.yaml"])
+    with pytest.raises(UserError, match=r"^--config: shots: missing"):
+        read_study({key: value for key, value in CONFIG.items() if key != "shots"}, [])
+
+
+def test_the_workflow_is_planned_without_heavy_imports():
+    code = (
+        "import sys, yaml; from types import SimpleNamespace;"
+        "from diffclip.study.workflow import read_study;"
+        "jobs = read_study(yaml.safe_load(open('config/quick.yaml')), ['quick']);"
+        "cells = jobs._cells.values();"
+        "wildcards = [SimpleNamespace(**cell.wildcards()) for cell in cells];"
+        "[(jobs.method_sources(w), jobs.checkpoints(w), jobs.splits(w), jobs.gpus(w)) for w in wildcards];"
+        "jobs.sources_of('diffclip.scene.load'), jobs.card(wildcards[0]), jobs.margin;"
+        "heavy = {'torch', 'scipy', 'sklearn', 'matplotlib', 'pandas', 'open_clip'} & set(sys.modules);"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,223 @@
+"""The command line makes files, says what it made, and tells errors in clear lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from diffclip.cli import main
+from diffclip.errors import UserError
+
+
+class Said(NamedTuple):
+    """How a command ended and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def diffclip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Return `diffclip(*words)`, which runs the command line in this process."""
+
+    def run(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["diffclip", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        return Said(stop.value.code or 0, printed.out, printed.err)
+
+    return run
+
+
+def run_words(card: Path, out: Path, *more: object) -> list[object]:
+    return ["run", "--scene", card, "--method", "nearest_mean", "--shots", 3, "--out", out, *more]
+
+
+def test_run_makes_a_cell_and_says_where_its_records_lie(diffclip, tiny_card, tmp_path):
+    said = diffclip(
+        *run_words(tiny_card, tmp_path, "--seeds", "0-1", "--options", "{use_aux: false}", "--variant", "hsi")
+    )
+    assert said.status == 0
+    lines = said.out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["seed 0", "seed 1"]
+    for line in lines:
+        path = Path(line.split()[-1])
+        record = json.loads(path.read_text())
+        assert path.parent == tmp_path / "records/tiny/paper/nearest_mean/hsi/shots-3"
+        assert record["identity"]["scene"] == "tiny"
+        assert record["options"] == {"use_aux": False}
+        assert f"OA {record['metrics']['oa']:.2f}" in line
+
+
+def test_run_keeps_what_is_up_to_date_but_makes_it_look_fresh(diffclip, tiny_card, tmp_path):
+    words = run_words(tiny_card, tmp_path)
+    path = Path(diffclip(*words).out.split()[-1])
+    before, time = path.read_bytes(), path.stat().st_mtime_ns
+    diffclip(*words)
+    assert path.read_bytes() == before
+    assert path.stat().st_mtime_ns > time
+
+
+def test_run_passes_window_and_ratio_only_to_methods_that_turn_them(diffclip, tiny_card, tmp_path):
+    said = diffclip(*run_words(tiny_card, tmp_path, "--window", 5, "--mask-ratio", 0.3))
+    assert "/shots-3/seed-0.json" in said.out
+
+
+def test_run_keeps_the_window_as_margin_so_that_all_methods_meet_the_same_strict_split(diffclip, tiny_card, tmp_path):
+    said = diffclip(*run_words(tiny_card, tmp_path, "--protocol", "strict", "--window", 3))
+    record = json.loads(Path(said.out.split()[-1]).read_text())
+    assert record["split"]["margin"] == 3
+
+
+def test_a_run_that_fails_is_said_and_others_go_on(diffclip, tiny_card, tmp_path, monkeypatch):
+    from baselines.nearest_mean import NearestMean
+
+    monkeypatch.setattr(NearestMean, "fit", lambda self, task: 1 / 0)
+    said = diffclip(*run_words(tiny_card, tmp_path, "--seeds", "0,2"))
+    assert said.status == 0
+    assert said.out.count("failed: ZeroDivisionError") == 2
+
+
+def test_scene_prints_a_summary_and_draws_a_picture(diffclip, tiny_card, tmp_path):
+    said = diffclip("scene", tiny_card, "--out", tmp_path)
+    assert said.status == 0
+    assert said.out.startswith("Tiny (tiny, simulated)\n64 x 64 pixels, 16 bands, 2 rasters\n")
+    assert [line[:3] for line in said.out.splitlines()[2:12]] == [f"{k:3d}" for k in range(1, 11)]
+    assert (tmp_path / "scenes/tiny/quicklook.png").is_file()
+
+
+def test_split_writes_what_it_says(diffclip, tiny_card, tmp_path):
+    said = diffclip(
+        "split", "--scene", tiny_card, "--protocol", "strict", "--shots", 2, "--margin", 3, "--out", tmp_path
+    )
+    assert said.status == 0
+    path = Path(said.out.split()[-1])
+    with np.load(path) as stored:
+        assert said.out.startswith(f"seed 0: {len(stored['train'])} training, {len(stored['test'])} test pixels")
+        assert stored["margin"] == 3
+
+
+def test_methods_lists_every_method_with_readable_options(diffclip):
+    said = diffclip("methods")
+    assert said.status == 0
+    for line in (
+        "nearest_mean: Nearest mean",
+        "  use_aux: bool = True",
+        "  features: spectra | means | emp = 'spectra'",
+        "  scaling: standard | minmax | minmax-joint | none = 'standard'",
+        "  scales: list of int = ",
+        "  variants: default, spectra, means, emp",
+    ):
+        assert [found for found in said.out.splitlines() if found.startswith(line)], line
+
+
+def test_study_says_what_it_would_run(diffclip):
+    said = diffclip("study", "config/quick.yaml")
+    assert said.status == 0
+    assert said.out.startswith("quick: ")
+    assert "  nearest_mean (default): 6 cells" in said.out
+
+
+def test_schemas_writes_all_that_is_generated(diffclip, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(Path("config/README.md").read_text())
+    said = diffclip("schemas", tmp_path, "--readme", readme)
+    assert said.status == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "README.md",
+        "record.schema.json",
+        "scene-card.schema.json",
+        "study.schema.json",
+    ]
+
+
+WRONG = {
+    "seeds": (["--seeds", "1-0"], "error: --seeds: found '1-0', expected a list or range such as 0,1,2 or 0-9"),
+    "no seeds": (["--seeds", ""], "error: --seeds: found ''"),
+    "odd seeds": (["--seeds", "²"], "error: --seeds: found '²'"),
+    "negative seed": (["--seeds=-1"], "error: --seeds: found '-1'"),
+    "window": (["--window", 4], "error: --window: found 4, expected an odd number"),
+    "ratio": (["--mask-ratio", 1], "error: --mask-ratio: found 1.0, expected 0 <= ratio < 1"),
+    "options": (["--options", "use_aux"], "error: --options: found 'use_aux', expected names and values"),
+    "no yaml": (["--options", "{"], "error: --options: not YAML"),
+    "option": (
+        ["--options", "{use_au: 1}"],
+        "error: method nearest_mean, variant default: use_au: unknown key (did you",
+    ),
+    "variant": (["--variant", "small"], "error: method nearest_mean, variant small: unknown variant"),
+    "method": (["--method", "nearest_men"], "error: method: found 'nearest_men' (did you mean 'nearest_mean'?)"),
+    "scene": (["--scene", "simulatd"], "error: scene 'simulatd': no such card (did you mean 'simulated'?)"),
+    "margin": (["--protocol", "strict", "--margin", 0], "error: --margin: found 0, expected at least 1"),
+    "masks": (
+        ["--protocol", "standard"],
+        "error: scene tiny: protocol standard: found no official train and test masks",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), WRONG.values(), ids=WRONG)
+def test_a_mistake_is_told_clearly_with_status_2_and_no_traceback(diffclip, tiny_card, tmp_path, words, message):
+    said = diffclip(*run_words(tiny_card, tmp_path, *words))
+    assert said.status == 2
+    assert said.out == ""
+    errors = said.err[said.err.index("error: ") :]
+    assert errors.startswith(message)
+    assert "Traceback" not in said.err
+
+
+def test_debug_shows_where_an_error_comes_from(diffclip, tiny_card, tmp_path, monkeypatch):
+    words = run_words(tiny_card, tmp_path, "--window", 4)
+    monkeypatch.setattr(sys, "argv", ["diffclip", *map(str, words), "--debug"])
+    with pytest.raises(UserError, match="--window: found 4"):
+        main()
+
+
+def test_a_bug_is_one_line_too_and_names_the_way_to_more(diffclip, monkeypatch):
+    def broken():
+        raise KeyError("oops")
+
+    monkeypatch.setattr("diffclip.protocol.catalogue.method_names", broken)
+    said = diffclip("methods")
+    assert said.status == 2
+    assert said.err == "error: KeyError: 'oops' (--debug shows where)\n"
+
+
+MISUSE = {
+    "command": (["runs"], "No such command"),
+    "option": (["run", "--sene", "x"], "--sene"),
+    "missing": (["run", "--scene", "simulated"], "--method"),
+    "shots": (["split", "--scene", "simulated", "--protocol", "paper", "--shots", 0], "--shots"),
+    "protocol": (["split", "--scene", "simulated", "--protocol", "random", "--shots", 1], "--protocol"),
+    "device": (["run", "--scene", "simulated", "--method", "svm", "--device", "gpu"], "--device"),
+}
+
+
+@pytest.mark.parametrize(("words", "named"), MISUSE.values(), ids=MISUSE)
+def test_misuse_of_the_command_line_has_status_2_and_names_the_word(diffclip, words, named):
+    said = diffclip(*words)
+    assert said.status == 2
+    assert named in said.err
+    assert "Traceback" not in said.err
+
+
+def test_pretraining_of_a_method_without_is_an_error(diffclip, tiny_card, tmp_path):
+    said = diffclip("pretrain", "--scene", tiny_card, "--method", "nearest_mean", "--out", tmp_path)
+    assert (said.status, said.err) == (2, "error: method nearest_mean, variant default: needs no pretraining\n")
+
+
+def test_a_wrong_study_is_told_line_by_line(diffclip, tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("study: x\nscenes: [simulatd]\nprotocols: [paper]\nshots: [1]\nseeds: 1\nmethods: {svn: }\n")
+    said = diffclip("study", path)
+    assert said.status == 2
+    assert len(said.err.splitlines()) == 2
+    assert f"{path}: scenes.0: unknown scene 'simulatd' (did you mean 'simulated'?)" in said.err
+    assert f"{path}: methods.svn: unknown method (did you mean 'svm'?)" in said.err

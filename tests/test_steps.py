@@ -1,0 +1,177 @@
+"""Steps make what is missing or stale, and leave alone what is up to date."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diffclip import steps
+from diffclip.errors import UserError
+from diffclip.protocol.records import Record, read_record
+from diffclip.scene.scene import Scene
+from diffclip.study.cells import Cell
+
+CELL = Cell("tiny", "paper", "nearest_mean", "default", 3)
+
+
+class Study:
+    """A study's folder with one cell in it."""
+
+    def __init__(self, root: Path, card: Path) -> None:
+        self.root, self.card = root, card
+
+    def run(self, seeds: list[int], cell: Cell = CELL, margin: int = 1, **options: Any) -> list[Record]:
+        return steps.run_cell(cell, seeds, self.root, options=options, margin=margin, card=str(self.card))
+
+    def files(self, cell: Cell = CELL) -> dict[str, tuple[int, bytes]]:
+        """Return time and contents of every record and its predictions."""
+        folder = (self.root / cell.record(0)).parent
+        return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def study(tmp_path: Path, tiny_card: Path) -> Study:
+    return Study(tmp_path / "results", tiny_card)
+
+
+def test_a_cell_leaves_a_record_and_predictions_of_every_seed(study: Study):
+    records = study.run([0, 4])
+    assert [record.identity.seed for record in records] == [0, 4]
+    assert sorted(study.files()) == ["seed-0.json", "seed-0.npz", "seed-4.json", "seed-4.npz"]
+    assert read_record(study.root / CELL.record(4)) == records[1]
+    assert records[0].identity.scene == "tiny"
+
+
+def test_running_twice_keeps_the_records_as_they_are(study: Study):
+    first = study.run([0, 1])
+    before = study.files()
+    assert study.run([0, 1]) == first
+    assert study.files() == before
+
+
+def test_adding_a_seed_makes_that_one_alone(study: Study):
+    study.run([0])
+    before = study.files()
+    study.run([0, 1])
+    after = study.files()
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 4
+
+
+def test_a_changed_option_makes_the_run_again(study: Study):
+    study.run([0])
+    before = study.files()
+    (record,) = study.run([0], use_aux=False)
+    assert record.options == {"use_aux": False}
+    assert study.files()["seed-0.json"] != before["seed-0.json"]
+
+
+def test_edited_sources_make_the_run_again(study: Study, monkeypatch):
+    (before,) = study.run([0])
+    monkeypatch.setattr("diffclip.protocol.evaluation.sources_sha256", lambda _: "edited")
+    (after,) = study.run([0])
+    assert after.fingerprint != before.fingerprint
+    assert read_record(study.root / CELL.record(0)) == after
+
+
+def test_a_changed_scene_makes_the_run_again(study: Study):
+    (before,) = study.run([0])
+    study.card.write_text(study.card.read_text().replace("bands: 16", "bands: 17"))
+    (after,) = study.run([0])
+    assert after.provenance.scene_sha256 != before.provenance.scene_sha256
+
+
+def test_a_changed_margin_makes_strict_runs_again_and_no_others(study: Study):
+    strict = Cell("tiny", "strict", "nearest_mean", "default", 2)
+    (before,) = study.run([0], strict, margin=3)
+    (after,) = study.run([0], strict, margin=2)
+    assert (before.split.margin, after.split.margin) == (3, 2)
+    (before,) = study.run([0], margin=3)
+    assert study.run([0], margin=2) == [before]
+
+
+def test_a_failed_run_says_so_lets_the_others_go_on_and_is_tried_again(study: Study, monkeypatch):
+    from baselines.nearest_mean import NearestMean
+
+    fit = NearestMean.fit
+
+    def broken(self, task):
+        if task.seed == 0:
+            raise MemoryError("too large")
+        fit(self, task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NearestMean, "fit", broken)
+        records = study.run([0, 1])
+    assert [(record.status, record.reason) for record in records] == [
+        ("failed", "MemoryError: too large"),
+        ("ok", None),
+    ]
+    kept = study.files()["seed-1.json"]
+    assert [record.status for record in study.run([0, 1])] == ["ok", "ok"]
+    assert study.files()["seed-1.json"] == kept
+
+
+@pytest.mark.parametrize("broken", ["{", '{"status": "ok"}'])
+def test_a_record_that_cannot_be_read_is_made_again(study: Study, broken):
+    (record,) = study.run([0])
+    path = study.root / CELL.record(0)
+    path.write_text(broken)
+    (again,) = study.run([0])
+    assert again.metrics == record.metrics
+    assert read_record(path) == again
+
+
+def test_a_record_without_predictions_is_made_again(study: Study):
+    study.run([0])
+    (study.root / CELL.record(0)).with_suffix(".npz").unlink()
+    study.run([0])
+    assert sorted(study.files()) == ["seed-0.json", "seed-0.npz"]
+
+
+def test_a_scene_is_loaded_once_and_then_read_as_it_was(study: Study, monkeypatch):
+    first = steps.prepare_scene(str(study.card), study.root)
+
+    def never(_):
+        raise AssertionError("loaded again")
+
+    monkeypatch.setattr(steps, "load_scene", never)
+    again = steps.prepare_scene(str(study.card), study.root)
+    assert isinstance(again, Scene)
+    for key in ("hsi", "aux", "labels"):
+        assert (getattr(first, key) == getattr(again, key)).all()
+    assert (again.name, again.class_names, again.info) == (first.name, first.class_names, first.info)
+    del again.__dict__["sha256"]
+    assert again.sha256 == first.sha256
+
+
+def test_a_lost_quick_look_is_drawn_again_without_loading_the_scene(study: Study, monkeypatch):
+    steps.prepare_scene(str(study.card), study.root)
+    picture = study.root / "scenes" / "tiny" / "quicklook.png"
+    picture.unlink()
+    monkeypatch.setattr(steps, "load_scene", None)
+    steps.prepare_scene(str(study.card), study.root)
+    assert picture.is_file()
+
+
+def test_a_split_file_changes_only_with_the_split(study: Study):
+    scene = steps.prepare_scene(str(study.card), study.root)
+    path = study.root / "splits" / "tiny" / "strict" / "shots-2" / "seed-0.npz"
+    steps.make_split(scene, "strict", 2, 0, study.root, margin=3)
+    os.utime(path, ns=(1, 1))
+    steps.make_split(scene, "strict", 2, 0, study.root, margin=3)
+    assert path.stat().st_mtime_ns == 1
+    changed = steps.make_split(scene, "strict", 2, 0, study.root, margin=2)
+    assert path.stat().st_mtime_ns != 1
+    with np.load(path) as stored:
+        assert stored["test"].tolist() == changed.test.tolist()
+
+
+def test_wrong_input_stops_the_cell_and_leaves_no_record(study: Study):
+    with pytest.raises(UserError, match="shots: class"):
+        study.run([0], Cell("tiny", "paper", "nearest_mean", "default", 500))
+    assert not (study.root / "records").exists()

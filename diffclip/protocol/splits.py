@@ -97,7 +97,7 @@ def draw_split(
     tests = np.where(np.isin(tests, skipped), 0, tests)
     if protocol == "strict":
         return _strict(scene, candidates, shots, seed, margin, skipped)
-    train = np.concatenate([_shuffled(candidates, k, seed, protocol)[:shots] for k in _classes(candidates)])
+    train = np.concatenate([_shuffled(candidates, int(k), seed, protocol)[:shots] for k in _classes(candidates)])
     test = np.setdiff1d(np.flatnonzero(tests), train)
     return Split(train, test, skipped)
 
@@ -108,7 +108,7 @@ def _classes(labels: Int[np.ndarray, "H W"]) -> Int64[np.ndarray, " K"]:
 
 
 def _shuffled(labels: Int[np.ndarray, "H W"], k: int, seed: int, protocol: str) -> PixelIndex:
-    return rng(seed, "split", protocol, int(k)).permutation(np.flatnonzero(labels == k))
+    return rng(seed, "split", protocol, k).permutation(np.flatnonzero(labels == k))
 
 
 def _small_classes(

@@ -89,6 +89,9 @@ class DiffCLIPMethod(Method):
                 if getattr(self, width) % getattr(self, heads):
                     found = f"{width} {getattr(self, width)} and {heads} {getattr(self, heads)}"
                     raise ValueError(f"found {found}, expected {width} to be a multiple of {heads}")
+            for width in ("width", "decoder_width"):
+                if getattr(self, width) % 4:
+                    raise ValueError(f"found {width} {getattr(self, width)}, expected a multiple of 4")
 
     @property
     def axes(self) -> frozenset[Axis]:  # type: ignore[override]

@@ -65,6 +65,7 @@ def _train(
     generator = torch_generator(seed, "stage 1", "noise and masks", device=device)
     curves: dict[str, Any] = {"step": [], "hidden": [], "visible": []}
     every = max(1, options.pretrain_steps // _CURVE_POINTS)
+    last = 0
     sums = torch.zeros(2, len(windows.channels), device=device)
     progress = Progress(f"stage 1, seed {seed}", options.pretrain_steps)
     model.train()
@@ -77,10 +78,12 @@ def _train(
         loss.backward()
         optimiser.step()
         sums += torch.stack([hidden, visible]).detach()
-        if (step + 1) % every == 0:
-            means = (sums / every).tolist()
+        done = step + 1
+        if done % every == 0 or done == options.pretrain_steps:
+            means = (sums / (done - last)).tolist()
+            last = done
             sums.zero_()
-            curves["step"].append(step + 1)
+            curves["step"].append(done)
             curves["hidden"].append(means[0])
             curves["visible"].append(means[1])
             progress.note(hidden=sum(means[0]), visible=sum(means[1]))

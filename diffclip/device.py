@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from diffclip.errors import UserError
 
@@ -28,6 +30,11 @@ def choose_device(wanted: str) -> str:
     return "cpu"
 
 
+def has_nvidia_driver() -> bool:
+    """Return whether an NVIDIA driver is loaded; a cheap guess at a GPU that needs no torch, for planning only."""
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
 def device_name(device: str) -> str:
     """Return the hardware's own name: the GPU's, or the processor's."""
     if device == "cuda":
@@ -35,7 +42,6 @@ def device_name(device: str) -> str:
 
         return torch.cuda.get_device_name()
     import platform
-    from pathlib import Path
 
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []

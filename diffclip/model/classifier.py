@@ -49,9 +49,9 @@ class DiffCLIP(nn.Module):
         summaries = [tokens[..., 0, :] for tokens in self.encoder(windows, time)]
         return self.head(torch.cat(summaries, -1))
 
-    def texts(self, tokens: Int64[Tensor, "K length"]) -> Float[Tensor, "K E"]:
-        """Return the embeddings of class texts, not normalised."""
-        return self.text_tower(tokens)
+    def texts(self, inputs: Tensor) -> Float[Tensor, "*seeds K E"]:
+        """Return the embeddings of class texts, not normalised; the text tower says what it takes."""
+        return self.text_tower(inputs)
 
     def logits(
         self, images: Float[Tensor, "*batch n E"], texts: Float[Tensor, "*batch K E"]

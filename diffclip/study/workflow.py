@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from diffclip.device import has_nvidia_driver
 from diffclip.protocol.catalogue import module_name
 from diffclip.protocol.checkpoints import checkpoint_name, pretraining_module
 from diffclip.protocol.sources import source_files
@@ -140,6 +141,11 @@ class StudyJobs:
         assert pretraining is not None
         return _named(source_files([pretraining_module(pretraining)]))
 
+    @cached_property
+    def gpu_per_training(self) -> int:
+        """1 where networks train on a GPU, so that they share it one after another; 0 where they train on the CPU."""
+        return int(self.device == "cuda" or (self.device == "auto" and has_nvidia_driver()))
+
     def gpus(self, wildcards: Any) -> int:
-        """Return 1 for methods that use a device, so that they run one at a time on it."""
-        return int(self._study.made(self._cell(wildcards)).uses_device)
+        """Return what a cell's job takes of the resource "gpu"."""
+        return self.gpu_per_training * int(self._study.made(self._cell(wildcards)).uses_device)

@@ -10,13 +10,11 @@ from torch import Tensor
 
 from diffclip.device import repeatable_kernels
 from diffclip.errors import UserError
-from diffclip.language.prompts import class_prompts
-from diffclip.language.tokenizer import tokenize
-from diffclip.language.tower import TextTower
 from diffclip.model.classifier import DiffCLIP, contrastive_loss
 from diffclip.progress import Progress
 from diffclip.protocol.task import FewShotTask
 from diffclip.randomness import seeded_torch
+from diffclip.training.texts import class_texts
 from diffclip.training.windows import SceneWindows, architecture
 
 
@@ -33,23 +31,20 @@ def finetune(task: FewShotTask, options: Any) -> tuple[DiffCLIP, Tensor, SceneWi
         The model in evaluation mode, the class texts' embeddings (K, E), and the scene's windows on the device.
     """
     windows = SceneWindows(task.scene, options.scaling, task.window, task.device)
-    tokens = tokenize(class_prompts(options.prompts, task.class_names, task.class_descriptions))
     with seeded_torch(task.seed, "stage 2", "initial weights"):
-        tower = TextTower(
-            len(tokens.vocabulary), options.text_width, options.text_depth, options.text_heads, options.embedding
-        )
+        inputs, tower = class_texts(task, options)
         model = DiffCLIP(
             windows.channels, architecture(options, task.window), tower, options.embedding, options.temperature
         )
     if options.pretrain != "none":
         _load_encoder(model, task)
     model.to(task.device)
-    ids = tokens.ids.to(task.device)
+    inputs = inputs.to(task.device)
     with repeatable_kernels(task.device):
-        _train(model, ids, windows, task, options)
+        _train(model, inputs, windows, task, options)
     model.eval()
     with torch.no_grad():
-        texts = model.texts(ids)
+        texts = model.texts(inputs)
     return model, texts, windows
 
 
@@ -62,7 +57,7 @@ def _load_encoder(model: DiffCLIP, task: FewShotTask) -> None:
     model.encoder.load_state_dict(encoder)
 
 
-def _train(model: DiffCLIP, ids: Tensor, windows: SceneWindows, task: FewShotTask, options: Any) -> None:
+def _train(model: DiffCLIP, inputs: Tensor, windows: SceneWindows, task: FewShotTask, options: Any) -> None:
     optimiser = torch.optim.Adam(model.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True)
     milestones = [round(options.epochs * share) for share in (2 / 3, 7 / 8)]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones)
@@ -75,7 +70,7 @@ def _train(model: DiffCLIP, ids: Tensor, windows: SceneWindows, task: FewShotTas
         shuffled = torch.from_numpy(order.permutation(len(pixels))).to(task.device)
         for batch in _batches(shuffled, options.batch):
             images = model.images(windows(pixels[batch]), torch.zeros_like(batch))
-            loss = contrastive_loss(model.logits(images, model.texts(ids)), targets[batch])
+            loss = contrastive_loss(model.logits(images, model.texts(inputs)), targets[batch])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

@@ -130,7 +130,8 @@ def test_methods_wait_for_their_own_sources_and_the_metrics(jobs, cells):
     assert not names & {"nearest_mean.py", "finetuning.py", "two_branch_cnn.py"}
 
 
-def test_only_methods_that_use_a_device_take_it(jobs, cells):
+def test_only_methods_that_use_a_device_take_it(cells):
+    jobs = read_study({**CONFIG, "device": "cuda"}, [])
     assert {cell.method for cell in cells if jobs.gpus(wildcards_of(cell))} == {"diffclip"}
 
 
@@ -163,3 +164,12 @@ def test_the_workflow_is_planned_without_heavy_imports():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("device", "driver", "taken"), [("cpu", True, 0), ("cuda", False, 1), ("auto", True, 1), ("auto", False, 0)]
+)
+def test_only_training_on_a_gpu_takes_the_gpu(monkeypatch, device: str, driver: bool, taken: int):
+    monkeypatch.setattr("diffclip.study.workflow.has_nvidia_driver", lambda: driver)
+    jobs = read_study({**CONFIG, "device": device}, [])
+    assert jobs.gpu_per_training == taken

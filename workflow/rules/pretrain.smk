@@ -21,7 +21,7 @@ rule pretrain:
     conda:
         "../../environment.yml"
     resources:
-        gpu=1,
+        gpu=study.gpu_per_training,
     params:
         out=study.folder,
         arguments=study.pretraining_arguments,

@@ -172,8 +172,9 @@ class Study(_Strict):
         return self.margin if self.margin is not None else 2 * self._longest_reach()[0] + 1
 
     def _longest_reach(self) -> tuple[int, str]:
+        """Return how far a method looks at most under the strict protocol, and which."""
         longest = (0, "")
-        for cell in self.cells():
+        for cell in (cell for cell in self.cells() if cell.protocol == "strict"):
             reach = self.made(cell).reach(cell.window)
             if reach != SCENE_WIDE:
                 longest = max(longest, (int(reach), f"{cell.method}.{cell.variant}"))
@@ -257,8 +258,7 @@ def _two_meanings(study: Study, source: str) -> list[str]:
 
 def _too_far(study: Study, source: str) -> list[str]:
     reach, row = study._longest_reach()
-    strict = any(cell.protocol == "strict" for cell in study.cells())
-    if not strict or study.margin is None or 2 * reach < study.margin:
+    if study.margin is None or 2 * reach < study.margin:
         return []
     return [
         f"{source}: margin: found {study.margin}, expected at least {2 * reach + 1}: {row} looks {reach} pixels far, "

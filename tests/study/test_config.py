@@ -193,10 +193,11 @@ def test_two_sweeps_cannot_give_a_variant_two_meanings_either():
 
 
 def test_the_margin_is_the_least_at_which_no_windows_overlap():
-    assert study(methods=DIFFCLIP, window=9).strict_margin() == 9
-    assert study(methods=DIFFCLIP, window=5, **sweep(windows=[13])).strict_margin() == 13
-    assert study().strict_margin() == 1
-    assert study(methods=DIFFCLIP, window=9, margin=20).strict_margin() == 20
+    assert study(methods=DIFFCLIP, window=9, protocols=["strict"]).strict_margin() == 9
+    grid = sweep(windows=[13], protocols=["strict"])
+    assert study(methods=DIFFCLIP, window=5, protocols=["strict"], **grid).strict_margin() == 13
+    assert study(protocols=["strict"]).strict_margin() == 1
+    assert study(methods=DIFFCLIP, window=9, margin=20, protocols=["strict"]).strict_margin() == 20
 
 
 def test_a_margin_too_small_for_a_row_is_refused_with_its_name():
@@ -213,3 +214,9 @@ def test_a_config_is_read_from_its_file_and_single_keys_overridden(tmp_path: Pat
     assert load_study(path, {"seeds": 1, "window": 5}) == study(seeds=1, window=5)
     with pytest.raises(UserError, match=rf"^{path}: widow: unknown key \(did you mean 'window'\?\)"):
         load_study(path, {"widow": 5})
+
+
+def test_only_what_runs_under_strict_sets_its_margin() -> None:
+    wide = {"methods": {"two_branch_cnn": None}, "protocols": ["paper"], "shots": [2], "windows": [15]}
+    found = study(methods={"two_branch_cnn": None}, protocols=["strict"], window=5, sweeps={"wide": wide})
+    assert found.strict_margin() == 5

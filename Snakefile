@@ -34,11 +34,14 @@ wildcard_constraints:
     shots=r"\d+",
     seed=r"\d+",
     sweep=r"[^/_]+",
+    method=r"\w+",
+    variant=r"[^/]+",
 
 
 include: "workflow/rules/scenes.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/methods.smk"
+include: "workflow/rules/inspect.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -1,4 +1,4 @@
-"""The command line: `diffclip run | scene | split | pretrain | methods | study | schemas`."""
+"""The command line: `diffclip run | scene | split | pretrain | inspect | methods | embed-texts | study | schemas`."""
 
 from __future__ import annotations
 
@@ -61,22 +61,18 @@ def run(
 ) -> None:
     """Make one cell: a record and the predictions of every seed. Finished runs that are up to date are kept."""
     from diffclip.device import choose_device
-    from diffclip.protocol.method import SCENE_WIDE
     from diffclip.scene.card import load_card
     from diffclip.steps import run_cell
 
     made, cell_window, cell_ratio = _method(method, variant, options, window, mask_ratio)
-    reach = made.reach(cell_window)
-    least = 1 if reach == SCENE_WIDE else 2 * int(reach) + 1
-    if margin is not None and protocol == "strict" and margin < least:
-        raise UserError(f"--margin: found {margin}, expected at least {least}: {method} looks {reach} pixels far")
+    margin = _margin(made, protocol, margin, window, cell_window)
     cell = Cell(load_card(scene).name, protocol, method, variant, shots, cell_window, cell_ratio)
     records = run_cell(
         cell,
         _seeds(seeds),
         out,
         options=_yaml(options),
-        margin=margin or max(window, least),
+        margin=margin,
         on_small_class=on_small_class,
         # Looking for a GPU imports torch, which most rivals do without.
         device=choose_device(device) if made.uses_device else "cpu",
@@ -113,11 +109,48 @@ def pretrain(
     if pretraining is None:
         raise UserError(f"method {method}, variant {variant}: needs no pretraining")
     wanted, chosen = _seeds(seeds), choose_device(device)
-    prepared = prepare_scene(scene, out)
+    prepared = prepare_scene(pretraining.scene or scene, out)
     for seed in wanted:
         checkpoint = make_pretraining(pretraining, prepared, seed, out, device=chosen)
         _touch([checkpoint.path, log_of(checkpoint.path)])
         typer.echo(f"seed {seed}: {checkpoint.seconds:.1f} s  {checkpoint.path}")
+
+
+@app.command()
+def inspect(
+    scene: SceneName,
+    method: MethodName = "diffclip",
+    protocol: Annotated[ProtocolName, typer.Option(help="how training and test pixels are drawn")] = "paper",
+    shots: Annotated[int, typer.Option(min=1, help="labelled training pixels per class")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="which run")] = 0,
+    variant: Variant = "default",
+    options: Options = "{}",
+    window: Window = 11,
+    mask_ratio: MaskRatio = 0.7,
+    margin: Margin = None,
+    on_small_class: OnSmallClass = "error",
+    device: Device = "auto",
+    out: Out = Path("results/run"),
+) -> None:
+    """Show what one run learned: write reconstructions of stage 1 and features before and after each stage (.npz)."""
+    from diffclip.device import choose_device
+    from diffclip.scene.card import load_card
+    from diffclip.steps import inspect_run
+
+    made, cell_window, cell_ratio = _method(method, variant, options, window, mask_ratio)
+    margin = _margin(made, protocol, margin, window, cell_window)
+    cell = Cell(load_card(scene).name, protocol, method, variant, shots, cell_window, cell_ratio)
+    path = inspect_run(
+        cell,
+        seed,
+        out,
+        options=_yaml(options),
+        margin=margin,
+        on_small_class=on_small_class,
+        device=choose_device(device),
+        card=scene,
+    )
+    typer.echo(f"seed {seed}: {path.stat().st_size / 1e6:.1f} MB  {path}")
 
 
 @app.command()
@@ -187,6 +220,34 @@ def methods() -> None:
 
 
 @app.command()
+def embed_texts(
+    scene: SceneName,
+    out: Annotated[Path, typer.Option(help="the .npz file to write")],
+    clip_model: Annotated[str, typer.Option(help="open_clip's name of the model")] = "ViT-B-32",
+    clip_weights: Annotated[str, typer.Option(help="open_clip's tag, the path of a file, or random")] = "openai",
+    prompts: Annotated[str, typer.Option(help="prompt sets, as a list: p1,p2,p3,descriptions")] = "p1",
+    seed: Annotated[int, typer.Option(min=0, help="of random weights")] = 0,
+) -> None:
+    """Write a scene's class embeddings by a CLIP, for text_tower: file on machines without its weights."""
+    from diffclip.language.clip import clip_embeddings
+    from diffclip.language.embeddings import write_embeddings
+    from diffclip.language.prompts import all_prompts
+    from diffclip.language.tokenizer import warn_of_cuts
+    from diffclip.language.tower import mean_embedding
+    from diffclip.language.weights import weights_name
+    from diffclip.scene.load import names_and_descriptions
+
+    sets = [chosen.strip() for chosen in prompts.split(",")]
+    names, descriptions = names_and_descriptions(scene)
+    texts = all_prompts(sets, names, descriptions)  # type: ignore[arg-type]
+    warn_of_cuts(names, texts)
+    found = mean_embedding(clip_embeddings(texts, clip_model, clip_weights, seed), len(sets)).numpy()
+    weights = weights_name(clip_model, clip_weights)
+    write_embeddings(out, names, found, weights, sets)
+    typer.echo(f"{len(names)} classes x {found.shape[1]} numbers, CLIP weights {weights}: {out}")
+
+
+@app.command()
 def study(
     configfile: Annotated[Path, typer.Argument(help="a study config, e.g. config/quick.yaml")] = Path(
         "config/quick.yaml"
@@ -227,7 +288,23 @@ def _method(
         raise UserError(f"--mask-ratio: found {mask_ratio}, expected 0 <= ratio < 1")
     made = make_method(name, variant, _yaml(options))
     axes = made.axes
-    return made, window if "window" in axes else None, mask_ratio if "mask_ratio" in axes else None
+    cell_window = window if "window" in axes else None
+    try:
+        made.check(cell_window)
+    except UserError as error:
+        raise UserError(f"method {name}, variant {variant}: {error}") from None
+    return made, cell_window, mask_ratio if "mask_ratio" in axes else None
+
+
+def _margin(made: Method, protocol: str, margin: int | None, window: int, cell_window: int | None) -> int:
+    """Return the margin asked for, or by default the window, and no less than keeps windows of the method apart."""
+    from diffclip.protocol.method import SCENE_WIDE
+
+    reach = made.reach(cell_window)
+    least = 1 if reach == SCENE_WIDE else 2 * int(reach) + 1
+    if margin is not None and protocol == "strict" and margin < least:
+        raise UserError(f"--margin: found {margin}, expected at least {least}: {made.title} looks {reach} pixels far")
+    return margin or max(window, least)
 
 
 def _yaml(text: str) -> dict[str, Any]:

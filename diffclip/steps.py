@@ -6,6 +6,7 @@ so that the workflow and `diffclip run` share one way of doing things.
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from diffclip.errors import UserError
+from diffclip.files import write_atomically
 from diffclip.protocol.catalogue import make_method
 from diffclip.protocol.checkpoints import Checkpoint, checkpoint_name, make_checkpoint
 from diffclip.protocol.evaluation import Run, make_run
@@ -22,9 +26,10 @@ from diffclip.protocol.provenance import sha256_of
 from diffclip.protocol.records import Identity, Record, read_record
 from diffclip.protocol.sources import sources_sha256
 from diffclip.protocol.splits import Split, draw_split, read_split, save_split
+from diffclip.randomness import rng
 from diffclip.scene.card import load_card
 from diffclip.scene.load import load_scene
-from diffclip.scene.scene import Scene
+from diffclip.scene.scene import PixelIndex, Scene
 from diffclip.scene.store import open_scene, save_scene
 from diffclip.study import layout
 from diffclip.study.cells import Cell, ProtocolName
@@ -32,6 +37,8 @@ from diffclip.study.cells import Cell, ProtocolName
 log = logging.getLogger(__name__)
 
 OnSmallClass = Literal["error", "skip"]
+# Enough to see clusters; few enough for a file below 2 MB.
+MOST_INSPECTED = 1000
 
 
 def prepare_scene(name: str, root: Path) -> Scene:
@@ -76,8 +83,15 @@ def make_split(
     return split
 
 
+def pretraining_scene(pretraining: Pretraining, tested: Scene, root: Path) -> Scene:
+    """Return the scene that a checkpoint learns from: the tested one, or another, which is prepared below `root`."""
+    if pretraining.scene in (None, tested.name):
+        return tested
+    return prepare_scene(pretraining.scene, root)
+
+
 def make_pretraining(pretraining: Pretraining, scene: Scene, seed: int, root: Path, *, device: str) -> Checkpoint:
-    """Return the checkpoint of a pretraining, made below `root` unless it is there and up to date."""
+    """Return the checkpoint of a pretraining on a scene, made below `root` unless it is there and up to date."""
     name = checkpoint_name(pretraining)
     path = root / layout.CHECKPOINT.format(scene=scene.name, checkpoint=name, seed=seed)
     return make_checkpoint(pretraining, scene, seed, path, device=device)
@@ -110,15 +124,66 @@ def run_cell(
         UserError: wrong input; a method that fails otherwise leaves a record that says why, and the next seed goes on.
     """
     scene = prepare_scene(card or cell.scene, root)
+    pretraining = make_method(cell.method, cell.variant, options).pretraining(cell.window, cell.mask_ratio)
+    source = pretraining_scene(pretraining, scene, root) if pretraining else scene
     records = []
     for seed in seeds:
         method = make_method(cell.method, cell.variant, options)
         split = make_split(scene, cell.protocol, cell.shots, seed, root, margin=margin, on_small_class=on_small_class)
-        pretraining = method.pretraining(cell.window, cell.mask_ratio)
-        checkpoint = make_pretraining(pretraining, scene, seed, root, device=device) if pretraining else None
+        checkpoint = make_pretraining(pretraining, source, seed, root, device=device) if pretraining else None
         run = Run(Identity(**asdict(cell), seed=seed), method, scene, split, device, checkpoint)
         records.append(_record(run, root / cell.record(seed)))
     return records
+
+
+def inspect_run(
+    cell: Cell,
+    seed: int,
+    root: Path,
+    *,
+    options: Mapping[str, Any],
+    margin: int,
+    on_small_class: OnSmallClass = "error",
+    device: str = "cpu",
+    card: str | None = None,
+) -> Path:
+    """Show what one run's two stages learned: write pictures and features (.npz) below `root`; return the path.
+
+    The file holds what the method's inspection gives, `pixels` with their `labels` (a draw of test pixels, as many of
+    each class where they suffice), the run's `identity` (JSON) and its `checkpoint` ("SCENE/NAME"). Labels decide which
+    pixels are drawn and how a picture is coloured afterwards; no weight and no feature depends on those of test pixels.
+
+    Args: see `run_cell`.
+
+    Raises:
+        UserError: wrong input, or a method whose pretraining has nothing to show.
+    """
+    method = make_method(cell.method, cell.variant, options)
+    pretraining = method.pretraining(cell.window, cell.mask_ratio)
+    if pretraining is None or pretraining.inspection is None:
+        raise UserError(f"method {cell.method}, variant {cell.variant}: has no pretraining to inspect")
+    scene = prepare_scene(card or cell.scene, root)
+    split = make_split(scene, cell.protocol, cell.shots, seed, root, margin=margin, on_small_class=on_small_class)
+    source = pretraining_scene(pretraining, scene, root)
+    checkpoint = make_pretraining(pretraining, source, seed, root, device=device)
+    run = Run(Identity(**asdict(cell), seed=seed), method, scene, split, device, checkpoint)
+    pixels = _balanced(scene, run.tested, seed)
+    module, _, function = pretraining.inspection.partition(":")
+    found = getattr(importlib.import_module(module), function)(method, run.task, pretraining.settings, pixels)
+    name = f"{source.name}/{checkpoint_name(pretraining)}"
+    facts = {"identity": run.identity.model_dump_json(), "checkpoint": name}
+    path = root / layout.INSPECTION.format(**cell.wildcards(), seed=seed)
+    arrays = {**found, **facts, "pixels": pixels.astype(np.int32), "labels": scene.labels.ravel()[pixels]}
+    return write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def _balanced(scene: Scene, split: Split, seed: int) -> PixelIndex:
+    """Draw up to `MOST_INSPECTED` test pixels, class by class, as many of each where they suffice."""
+    generator = rng(seed, "inspection", "pixels")
+    labels = scene.labels.ravel()[split.test]
+    classes = np.unique(labels)
+    each = MOST_INSPECTED // len(classes)
+    return np.concatenate([generator.permutation(split.test[labels == k])[:each] for k in classes])
 
 
 def _record(run: Run, path: Path) -> Record:

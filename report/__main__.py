@@ -12,7 +12,7 @@ from diffclip.errors import UserError
 from report.collect import collect
 from report.study import read_study
 
-FIGURE_KINDS = ("shots", "maps", "confusion", "sweep")
+FIGURE_KINDS = ("shots", "maps", "confusion", "sweep", "reconstruction", "losses", "tsne")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         "--kind", choices=FIGURE_KINDS, action="append", help="only this kind, may be repeated; default: all"
     )
     figures.add_argument("--sweep", metavar="NAME", help="only this sweep; default: all of the study's")
+    figures.add_argument("--method", help="only inspected runs of this method; default: all of the study's")
+    figures.add_argument("--variant", help="only inspected runs of this variant; default: all of the study's")
     figures.set_defaults(make=_figures)
     publish = commands.add_parser("publish", parents=[common], help="keep runs, tables and figures; refresh the README")
     publish.set_defaults(make=_publish)
@@ -72,7 +74,8 @@ def _figures(options: argparse.Namespace) -> Iterable[Path]:
     from report.frame import read_runs
 
     study = read_study(options.study)
-    return make_figures(study, read_runs(study), options.scene, options.protocol, options.kind, options.sweep)
+    chosen = (options.scene, options.protocol, options.kind, options.sweep, options.method, options.variant)
+    return make_figures(study, read_runs(study), *chosen)
 
 
 def _publish(options: argparse.Namespace) -> Iterable[Path]:

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 IDENTITY = ("scene", "method", "variant", "protocol", "shots", "window", "mask_ratio", "seed")
 TRAITS = ("title", "scene_title", "simulated", "reach", "transductive", "control", "clip_weights")
 METRICS = ("oa", "aa", "kappa", "macro_f1")
-SPLIT = ("margin", "train_pixels", "test_pixels", "overlap_percent", "contains_percent")
+SPLIT = ("margin", "train_pixels", "validation_pixels", "test_pixels", "overlap_percent", "contains_percent")
 COST = (
     "pretrain_seconds",
     "fit_seconds",

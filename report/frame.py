@@ -18,11 +18,12 @@ from report.summary import Summary, summarise
 
 # Shown apart, and never best; named here so that they are known before they have a record.
 CONTROLS = ("true_labels", "random_labels")
-TRANSDUCTIVE, SCENE_WIDE, STAND_IN_CLIP = "†", "‡", "§"
+TRANSDUCTIVE, SCENE_WIDE, STAND_IN_CLIP, VALIDATED = "†", "‡", "§", "¶"
 SIGNS = {
     TRANSDUCTIVE: "transductive: learns from unlabelled pixels of the scene it is tested on",
     SCENE_WIDE: "features made over the whole scene: no distance between training and test pixels separates them",
     STAND_IN_CLIP: "CLIP weights are random or embedded stand-ins, not the published ones",
+    VALIDATED: "chooses among its fits by labels of more pixels than the shots",
 }
 _NUMBERS = {"shots", "window", "mask_ratio", "seed", *METRICS, *SPLIT, *COST} - {"device", "device_name"}
 _TRUTHS = {"main", "simulated", "transductive", "control"}
@@ -125,11 +126,17 @@ def _entry(row: Row, title: str, traits: Mapping[Hashable, Any] | None) -> Entry
     marks = {
         TRANSDUCTIVE: traits["transductive"],
         SCENE_WIDE: traits["reach"] == "scene",
-        STAND_IN_CLIP: traits["clip_weights"] in ("random", "embedded"),
+        STAND_IN_CLIP: _is_stand_in(str(traits["clip_weights"])),
+        VALIDATED: traits["validation_pixels"] > 0,
     }
     control = bool(traits["control"])
     signs = "" if control else "".join(sign for sign, holds in marks.items() if holds)
     return Entry(row, f"{traits['title']}{suffix}", control, signs)
+
+
+def _is_stand_in(clip_weights: str) -> bool:
+    """Return whether no published CLIP is behind what a record says: "random", or "file: random (CHECKSUM)"."""
+    return clip_weights.removeprefix("file: ").split(" (")[0] in ("random", "embedded")
 
 
 def of_entry(runs: pd.DataFrame, entry: Entry) -> pd.DataFrame:

@@ -24,12 +24,14 @@ class Ground:
         labels: (H, W), 0 = unlabelled, 1..K = classes.
         class_names: K names in label order.
         colours: K colours "#rrggbb".
+        aux_names: one name per auxiliary channel, or empty.
     """
 
     picture: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
     colours: tuple[str, ...]
+    aux_names: tuple[str, ...] = ()
 
 
 def read_ground(study: Path, scene: str) -> Ground:
@@ -51,4 +53,4 @@ def read_ground(study: Path, scene: str) -> Ground:
     known = SceneInfo(**info)
     picture = false_colour(Imagery(scene, cube, np.empty((*labels.shape, 0), np.float32), known))
     names = tuple(found["class_names"])
-    return Ground(picture, labels, names, tuple(class_colours(len(names), known)))
+    return Ground(picture, labels, names, tuple(class_colours(len(names), known)), known.aux_names)

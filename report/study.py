@@ -44,6 +44,23 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Inspection:
+    """Which runs show what they learned.
+
+    Attributes:
+        rows: (method, variant) in the order of the config.
+        protocol: how their pixels were drawn.
+        shots: labelled training pixels per class.
+        seed: which run.
+    """
+
+    rows: tuple[Row, ...]
+    protocol: str
+    shots: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Study:
     """A study as its folder tells it.
 
@@ -54,6 +71,7 @@ class Study:
         seeds: seeds of every cell.
         main: the grid of the main tables and figures (one window, one mask ratio).
         sweeps: grids over windows and mask ratios, by name.
+        inspection: runs that show what they learned, or None.
     """
 
     folder: Path
@@ -62,6 +80,7 @@ class Study:
     seeds: tuple[int, ...]
     main: Grid
     sweeps: Mapping[str, Grid]
+    inspection: Inspection | None = None
 
     @property
     def window(self) -> int:
@@ -116,6 +135,7 @@ def read_study(folder: Path) -> Study:
                 name: _grid(sweep, sweep["windows"] or [window], sweep["mask_ratios"] or [ratio])
                 for name, sweep in found["sweeps"].items()
             },
+            inspection=_inspection(found["inspect"]),
         )
     except KeyError as error:
         raise UserError(f"{path}: key {error} is missing, expected what 'diffclip' writes for a study") from None
@@ -131,3 +151,10 @@ def _grid(found: Mapping[str, Any], windows: list[int], ratios: list[float]) -> 
         windows=tuple(sorted(windows)),
         mask_ratios=tuple(sorted(ratios)),
     )
+
+
+def _inspection(found: Mapping[str, Any] | None) -> Inspection | None:
+    if found is None:
+        return None
+    rows = tuple((method, variant) for method, variants in found["methods"].items() for variant in variants)
+    return Inspection(rows, found["protocol"], found["shots"], found["seed"])

@@ -1,7 +1,8 @@
-"""Scenes small enough for a test."""
+"""Scenes and a CLIP small enough for a test."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from diffclip.scene.scene import Scene, SceneInfo
 
 SIDE, BANDS = 24, 16
+TINY_CLIP = "tiny-test-clip"
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +51,37 @@ def tiny_card(tmp_path: Path) -> Path:
     path.parent.mkdir()
     path.write_text("title: Tiny\nsimulate: {height: 64, width: 64, bands: 16}\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Make a model of width 64 with 2 + 2 layers known to open_clip; return its name."""
+    import open_clip
+
+    config: dict[str, Any] = {
+        "embed_dim": 32,
+        "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 32},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+    }
+    folder = tmp_path_factory.mktemp("clip-configs")
+    (folder / f"{TINY_CLIP}.json").write_text(json.dumps(config))
+    (folder / f"{TINY_CLIP}-quickgelu.json").write_text(json.dumps(config | {"quick_gelu": True}))
+    open_clip.add_model_config(folder)
+    return TINY_CLIP
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_clip: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Write the weights of a tiny CLIP as .pt and .safetensors; return the paths by suffix."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        state = open_clip.create_model(tiny_clip).state_dict()
+    folder = tmp_path_factory.mktemp("clip-weights")
+    paths = {suffix: folder / f"tiny.{suffix}" for suffix in ("pt", "safetensors")}
+    torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, paths["pt"])
+    save_file({name: value.contiguous() for name, value in state.items()}, paths["safetensors"])
+    return paths

@@ -139,6 +139,27 @@ def test_schemas_writes_all_that_is_generated(diffclip, tmp_path):
     ]
 
 
+def test_embed_texts_writes_what_a_machine_without_the_weights_needs(diffclip, tiny_card, tiny_clip, tmp_path):
+    said = diffclip(
+        *("embed-texts", "--scene", tiny_card, "--clip-model", tiny_clip, "--clip-weights", "random"),
+        *("--prompts", "p1,descriptions", "--out", tmp_path / "texts.npz"),
+    )
+    assert (said.status, said.err) == (0, "")
+    assert said.out == f"10 classes x 32 numbers, CLIP weights random: {tmp_path / 'texts.npz'}\n"
+    with np.load(tmp_path / "texts.npz") as stored:
+        assert stored["names"][:3].tolist() == ["grass", "crops", "trees"]
+        assert stored["embeddings"].shape == (10, 32)
+        assert (str(stored["weights"]), stored["prompts"].tolist()) == ("random", ["p1", "descriptions"])
+
+
+def test_embed_texts_explains_weights_that_are_not_there(diffclip, tiny_card, tiny_clip, tmp_path):
+    words = ("--clip-model", tiny_clip, "--clip-weights", tmp_path / "absent.pt", "--out", tmp_path / "texts.npz")
+    said = diffclip("embed-texts", "--scene", tiny_card, *words)
+    assert said.status == 2
+    assert "absent.pt: no such file; give a tag with a connection" in said.err
+    assert not (tmp_path / "texts.npz").exists()
+
+
 WRONG = {
     "seeds": (["--seeds", "1-0"], "error: --seeds: found '1-0', expected a list or range such as 0,1,2 or 0-9"),
     "no seeds": (["--seeds", ""], "error: --seeds: found ''"),
@@ -155,6 +176,14 @@ WRONG = {
     "variant": (["--variant", "small"], "error: method nearest_mean, variant small: unknown variant"),
     "method": (["--method", "nearest_men"], "error: method: found 'nearest_men' (did you mean 'nearest_mean'?)"),
     "scene": (["--scene", "simulatd"], "error: scene 'simulatd': no such card (did you mean 'simulated'?)"),
+    "token size": (
+        ["--method", "diffclip", "--window", 5, "--options", "{token_size: 3}", "--variant", "x"],
+        "error: method diffclip, variant x: token_size: found 3, expected a divisor of the window 5",
+    ),
+    "validation": (
+        ["--method", "diffclip", "--variant", "as-released", "--protocol", "strict", "--window", 3],
+        "error: method diffclip, variant as-released: looks at validation labels: found protocol strict",
+    ),
     "margin": (["--protocol", "strict", "--margin", 0], "error: --margin: found 0, expected at least 1"),
     "masks": (
         ["--protocol", "standard"],

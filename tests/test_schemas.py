@@ -14,7 +14,7 @@ from snakemake.utils import validate
 
 from diffclip.errors import UserError
 from diffclip.schemas import readable_type, schemas, with_tables
-from diffclip.study.config import Study, Sweep, load_study
+from diffclip.study.config import Inspection, Study, Sweep, load_study
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
@@ -39,7 +39,7 @@ def test_no_other_schema_lies_about():
 def test_the_description_of_configs_holds_the_keys_of_the_types():
     text = (ROOT / "config" / "README.md").read_text()
     assert with_tables(text, "config/README.md") == text, REMEDY
-    for key in (*Study.model_fields, *Sweep.model_fields):
+    for key in (*Study.model_fields, *Sweep.model_fields, *Inspection.model_fields):
         assert f"| `{key}` |" in text
 
 
@@ -87,6 +87,7 @@ def test_a_description_without_a_place_for_a_table_is_refused_by_name():
         (tuple[int, int, int], "list of int"),
         (Annotated[list[Annotated[float, "x"]], "y"], "list of float"),
         (dict[str, Any], "mapping"),
+        (Inspection | None, "mapping | null"),
     ],
 )
 def test_types_are_written_as_a_reader_of_yaml_thinks_of_them(annotation, readable):

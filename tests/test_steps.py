@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,33 @@ def test_wrong_input_stops_the_cell_and_leaves_no_record(study: Study):
     with pytest.raises(UserError, match="shots: class"):
         study.run([0], Cell("tiny", "paper", "nearest_mean", "default", 500))
     assert not (study.root / "records").exists()
+
+
+TINY = {
+    **dict.fromkeys(("stem", "width", "decoder_width", "embedding", "text_width"), 8),
+    **dict.fromkeys(("depth", "decoder_depth", "text_depth", "heads", "decoder_heads", "text_heads"), 1),
+    **dict.fromkeys(("pretrain_steps", "epochs"), 1),
+}
+
+
+def test_stage_1_on_another_scene_prepares_that_scene_and_shares_its_checkpoint(study: Study, monkeypatch):
+    folder = study.root.parent / "config" / "scenes"
+    folder.mkdir(parents=True)
+    (folder / "far.yaml").write_text(study.card.read_text().replace("bands: 16", "bands: 12"))
+    monkeypatch.chdir(study.root.parent)
+    cell = Cell("tiny", "paper", "diffclip", "x", 2, 3, 0.5)
+    (record,) = study.run([0], cell, pretrain_scene="far", **TINY)
+    assert record.status == "ok"
+    assert not record.traits.transductive
+    (checkpoint,) = study.root.glob("pretrained/*/*/seed-0.safetensors")
+    assert checkpoint.parts[-3] == "far"
+    assert record.provenance.checkpoint_sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    # The far scene's own runs start from the same file; another far scene makes the run again.
+    time = checkpoint.stat().st_mtime_ns
+    own = Cell("far", "paper", "diffclip", "x", 2, 3, 0.5)
+    (far,) = steps.run_cell(own, [0], study.root, options={**TINY}, margin=1)
+    assert far.traits.transductive
+    assert checkpoint.stat().st_mtime_ns == time
+    (folder / "far.yaml").write_text(study.card.read_text().replace("bands: 16", "bands: 11"))
+    (again,) = study.run([0], cell, pretrain_scene="far", **TINY)
+    assert again.fingerprint != record.fingerprint

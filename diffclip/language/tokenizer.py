@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Int64
 from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 CONTEXT = 77
 
@@ -52,3 +55,21 @@ def tokenize(texts: Sequence[str]) -> Tokens:
     length = int(full.argmax(-1).max()) + 1
     vocabulary, ids = torch.unique(full[:, :length], return_inverse=True)
     return Tokens(ids, vocabulary)
+
+
+def token_counts(texts: Sequence[str]) -> list[int]:
+    """Return how many tokens every text takes, its start and end included, before anything is cut."""
+    return [len(_tokenizer().encode(text)) + 2 for text in texts]
+
+
+def warn_of_cuts(class_names: Sequence[str], texts: Sequence[str]) -> None:
+    """Log a warning for every text that `CONTEXT` cuts.
+
+    Args:
+        class_names: K names.
+        texts: P * K texts, all classes of one prompt set after the other.
+    """
+    for place, count in enumerate(token_counts(texts)):
+        if count > CONTEXT:
+            name, cut = class_names[place % len(class_names)], count - CONTEXT
+            log.warning("class %r: %d of %d tokens of its text are cut: %r", name, cut, count, texts[place])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from diffclip.language.tokenizer import CONTEXT
 from diffclip.layers import Block, QuickGELU, Table
@@ -56,3 +57,31 @@ class TextTower(nn.Module):
             tokens = block(tokens, causal=True)
         end = ids.argmax(-1)[:, None, None].expand(*tokens.shape[:-2], 1, tokens.shape[-1])
         return self.projection(self.norm(tokens.gather(-2, end))[..., 0, :])
+
+
+def mean_embedding(embeddings: Float[Tensor, "*batch PK E"], sets: int) -> Float[Tensor, "*batch K E"]:
+    """Return the mean of a class's normalised embeddings over P prompt sets.
+
+    Args:
+        embeddings: of P * K texts, all classes of one set after the other.
+        sets: P.
+    """
+    return normalize(embeddings, dim=-1).unflatten(-2, (sets, -1)).mean(-3)
+
+
+class Ensemble(nn.Module):
+    """A text tower over several prompt sets: a class is the mean of its normalised embeddings.
+
+    Args:
+        tower: gives the embeddings (P * K, E) of all texts.
+        sets: P.
+    """
+
+    def __init__(self, tower: nn.Module, sets: int) -> None:
+        super().__init__()
+        self.tower = tower
+        self.sets = sets
+
+    def forward(self, ids: Int64[Tensor, "PK L"]) -> Float[Tensor, "*seeds K E"]:
+        """Return the embeddings of K classes; texts come as for `mean_embedding`."""
+        return mean_embedding(self.tower(ids), self.sets)

@@ -24,7 +24,8 @@ class DiffCLIP(nn.Module):
         shape: sizes of the encoder.
         text_tower: module that turns class texts into (K, E) embeddings.
         embedding: E, width of the joint space.
-        temperature: initial temperature of the cosines.
+        temperature: initial temperature of the cosines; None: plain dot products, as of a linear classifier.
+        max_scale: the scale of cosines never exceeds it.
     """
 
     def __init__(
@@ -33,14 +34,16 @@ class DiffCLIP(nn.Module):
         shape: Architecture,
         text_tower: nn.Module,
         embedding: int,
-        temperature: float,
+        temperature: float | None,
+        max_scale: float = MAX_SCALE,
     ) -> None:
         super().__init__()
         self.encoder = Encoder(channels, shape, learned_positions=True)
         self.head = nn.Linear(len(channels) * shape.width, embedding)
         xavier(self.head)
         self.text_tower = text_tower
-        self.scale = Scale(1.0 / temperature)
+        self.scale = None if temperature is None else Scale(1.0 / temperature)
+        self.max_scale = max_scale
 
     def images(
         self, windows: Sequence[Float[Tensor, "*batch P _C"]], time: Int64[Tensor, "*batch"]
@@ -56,9 +59,11 @@ class DiffCLIP(nn.Module):
     def logits(
         self, images: Float[Tensor, "*batch n E"], texts: Float[Tensor, "*batch K E"]
     ) -> Float[Tensor, "*batch n K"]:
-        """Return scaled cosines between every window and every class text."""
+        """Return scaled cosines between every window and every class text, or without a temperature dot products."""
+        if self.scale is None:
+            return images @ texts.mT
         cosines = normalize(images, dim=-1) @ normalize(texts, dim=-1).mT
-        return self.scale().clamp(max=MAX_SCALE)[..., None, None] * cosines
+        return self.scale().clamp(max=self.max_scale)[..., None, None] * cosines
 
 
 def contrastive_loss(
@@ -82,3 +87,18 @@ def contrastive_loss(
     present = (counts > 0).to(logits.dtype)
     texts = (text_to_image * present).sum(-1) / present.sum(-1)
     return 0.5 * (image_to_text.view(targets.shape).mean(-1) + texts)
+
+
+def instance_loss(logits: Float[Tensor, "*batch n K"], targets: Int64[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
+    """Return the symmetric image-text cross-entropy of the released code: every window has a text of its own.
+
+    Window i meets the class texts of all n windows and must find the i-th; those of its own class are negatives too.
+    Both directions are summed, not averaged.
+
+    Args:
+        logits: scaled cosines between n windows and K class texts.
+        targets: class of each window, 0..K-1.
+    """
+    pairs = logits.gather(-1, targets[..., None, :].expand(*targets.shape, targets.shape[-1]))
+    both = pairs.log_softmax(-1) + pairs.log_softmax(-2)
+    return -both.diagonal(dim1=-2, dim2=-1).mean(-1)

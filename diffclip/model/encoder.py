@@ -1,4 +1,4 @@
-"""The modality-shared encoder: one transformer with the same weights for every modality."""
+"""The modality-shared encoder: one transformer with the same weights for every modality, or one for each."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Architecture:
         width, depth, heads: of the encoder.
         decoder_width, decoder_depth, decoder_heads: of each decoder.
         mlp_ratio: hidden width of the MLPs, as a multiple of the width.
+        shared_encoder: False gives every modality a transformer of its own.
     """
 
     window: int = 11
@@ -38,6 +39,7 @@ class Architecture:
     decoder_depth: int = 3
     decoder_heads: int = 8
     mlp_ratio: float = 2.0
+    shared_encoder: bool = True
 
     @property
     def n_tokens(self) -> int:
@@ -45,11 +47,26 @@ class Architecture:
         return (self.window // self.token_size) ** 2
 
 
+class Transformer(nn.Module):
+    """The encoder's blocks and final norm.
+
+    Args:
+        shape: sizes.
+    """
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(shape.width, shape.heads, shape.mlp_ratio) for _ in range(shape.depth))
+        self.norm = nn.LayerNorm(shape.width, eps=1e-6)
+        xavier(self.blocks)
+
+
 class Encoder(nn.Module):
     """Stems per modality, then one transformer for all.
 
     "Modality-shared" covers the blocks and the final norm; stems, class tokens and time embeddings belong to each
-    modality (paper, section "Modality-shared encoder").
+    modality (paper, section "Modality-shared encoder"). Where the architecture shares nothing, `blocks` and `norm`
+    belong to the first modality and `others` holds those of the rest.
 
     Args:
         channels: channels of every modality, in order.
@@ -63,9 +80,9 @@ class Encoder(nn.Module):
         self.modalities = nn.ModuleList(
             ModalityEmbedding(count, *sizes, learned_positions=learned_positions) for count in channels
         )
-        self.blocks = nn.ModuleList(Block(shape.width, shape.heads, shape.mlp_ratio) for _ in range(shape.depth))
-        self.norm = nn.LayerNorm(shape.width, eps=1e-6)
-        xavier(self.blocks)
+        first = Transformer(shape)
+        self.blocks, self.norm = first.blocks, first.norm
+        self.others = nn.ModuleList([] if shape.shared_encoder else [Transformer(shape) for _ in channels[1:]])
 
     def forward(
         self,
@@ -88,12 +105,13 @@ class Encoder(nn.Module):
         for position, (embed, pixels) in enumerate(zip(embeddings, windows, strict=True)):
             tokens = embed(pixels)
             if kept is not None:
-                tokens = take(tokens, kept[position].index)
-            encoded.append(self.transform(torch.cat([embed.summary_token(time), tokens], -2)))
+                tokens = take(tokens, kept[position].seen)
+            encoded.append(self.transform(torch.cat([embed.summary_token(time), tokens], -2), position))
         return encoded
 
-    def transform(self, tokens: Float[Tensor, "*batch T D"]) -> Float[Tensor, "*batch T D"]:
-        """Run the shared blocks and the final norm."""
-        for block in self.blocks:
+    def transform(self, tokens: Float[Tensor, "*batch T D"], modality: int = 0) -> Float[Tensor, "*batch T D"]:
+        """Run the blocks and the final norm of a modality: the same for all, where the encoder is shared."""
+        own = cast(Transformer, self.others[modality - 1] if modality and len(self.others) else self)
+        for block in own.blocks:
             tokens = block(tokens)
-        return self.norm(tokens)
+        return own.norm(tokens)

@@ -14,7 +14,7 @@ from diffclip.layers import Block, Table, xavier
 from diffclip.model.diffusion import NoiseSchedule
 from diffclip.model.embedding import beside, grid_positions
 from diffclip.model.encoder import Architecture, Encoder
-from diffclip.model.masking import Kept, kept_tokens
+from diffclip.model.masking import Kept
 
 
 class Decoder(nn.Module):
@@ -101,8 +101,7 @@ class MaskedDiffusion(nn.Module):
         clean: Sequence[Float[Tensor, "*batch P _C"]],
         time: Int64[Tensor, "*batch"],
         noise: Sequence[Float[Tensor, "*batch P _C"]] | None,
-        draws: Sequence[Float[Tensor, "*batch T"]],
-        mask_ratio: float,
+        kept: Sequence[Kept],
     ) -> Losses:
         """Return the errors of one batch.
 
@@ -110,10 +109,8 @@ class MaskedDiffusion(nn.Module):
             clean: per modality, scaled pixels.
             time: diffusion step of each window.
             noise: per modality, standard normal numbers; None adds no noise (a plain masked autoencoder).
-            draws: per modality, one uniform random number per token, which decides what is hidden.
-            mask_ratio: share of hidden tokens.
+            kept: per modality, which tokens are visible.
         """
-        kept = [kept_tokens(draw, mask_ratio) for draw in draws]
         noised = clean if noise is None else [self.schedule(x, time, eps) for x, eps in zip(clean, noise, strict=True)]
         errors = [
             self._per_token((predicted - x) ** 2) for predicted, x in zip(self(noised, time, kept), clean, strict=True)

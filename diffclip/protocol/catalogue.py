@@ -60,7 +60,7 @@ def find_method(name: str) -> type[Method]:
 
 @cache
 def _options_model(method: type[Method]) -> type[BaseModel]:
-    hints = typing.get_type_hints(method.Options)
+    hints = typing.get_type_hints(method.Options, include_extras=True)
     columns: dict[str, Any] = {}
     for option in fields(method.Options):
         default = option.default if option.default_factory is MISSING else option.default_factory()

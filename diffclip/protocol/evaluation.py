@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ from diffclip.protocol.records import (
     write_record,
 )
 from diffclip.protocol.sources import sources_sha256
-from diffclip.protocol.splits import Split, window_overlap
+from diffclip.protocol.splits import Split, draw_validation, window_overlap
 from diffclip.protocol.task import FewShotTask
-from diffclip.scene.scene import Scene
+from diffclip.scene.scene import PixelIndex, Scene
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,56 @@ class Run:
         kept = set(range(1, self.scene.n_classes + 1)) - set(self.split.skipped)
         return np.array(sorted(kept), dtype=np.int16)
 
+    @cached_property
+    def validation(self) -> PixelIndex | None:
+        """Pixels whose labels the method chooses among its fits with, or None.
+
+        Raises:
+            UserError: the method wants some and the protocol hands out none.
+        """
+        if not self.method.uses_validation:
+            return None
+        if self.identity.protocol != "paper":
+            raise UserError(
+                f"method {self.identity.method}, variant {self.identity.variant}: looks at validation labels: found "
+                f"protocol {self.identity.protocol}, expected paper, the only one that hands them out"
+            )
+        return draw_validation(self.scene, self.split, self.identity.seed)
+
+    @cached_property
+    def tested(self) -> Split:
+        """The split with the test pixels of this run: those that chose among its fits are none."""
+        if self.validation is None or self.method.tests_on_validation:
+            return self.split
+        return replace(self.split, test=np.setdiff1d(self.split.test, self.validation))
+
+    @property
+    def task(self) -> FewShotTask:
+        """What the method is given: the scene without labels, the training pixels with theirs."""
+        train, descriptions = self.split.train, self.scene.info.descriptions
+        return FewShotTask(
+            scene=self.scene.imagery,
+            train_pixels=train,
+            train_labels=self.scene.labels.ravel()[train],
+            classes=self.classes,
+            class_names=tuple(self.scene.class_names[k - 1] for k in self.classes),
+            class_descriptions=tuple(descriptions[k - 1] for k in self.classes) if descriptions else (),
+            shots=self.identity.shots,
+            seed=self.identity.seed,
+            device=self.device,
+            study_window=self.identity.window,
+            study_mask_ratio=self.identity.mask_ratio,
+            pretrained=self.checkpoint.path if self.checkpoint else None,
+            validation_pixels=self.validation,
+            validation_labels=None if self.validation is None else self.scene.labels.ravel()[self.validation],
+        )
+
+    @property
+    def transductive(self) -> bool:
+        """Whether unlabelled pixels of the tested scene are learned from, if only by way of a checkpoint of it."""
+        pretraining = self.method.pretraining(self.identity.window, self.identity.mask_ratio)
+        return self.method.transductive or (pretraining is not None and pretraining.scene == self.scene.name)
+
     @property
     def config_sha256(self) -> str:
         """Checksum of identity, options and margin."""
@@ -83,8 +134,11 @@ class Run:
             "config": self.config_sha256,
             "scene": self.scene.sha256,
             "split": self.split.sha256,
+            "validation": None if self.validation is None else self.validation.tolist(),
             "sources": self.sources,
             "checkpoint": self.checkpoint.fingerprint if self.checkpoint else None,
+            # Holds the checksum of a file that options name by its path.
+            "clip_weights": self.method.clip_weights,
         }
         return provenance.sha256_of(decided)
 
@@ -108,7 +162,7 @@ def make_run(run: Run, path: Path) -> Record:
             write_record(record, path)
             return record
     predicted = run.classes[scores.argmax(axis=1)]
-    confusion = confusion_matrix(run.scene.labels.ravel()[run.split.test], predicted, run.classes)
+    confusion = confusion_matrix(run.scene.labels.ravel()[run.tested.test], predicted, run.classes)
     facts = _facts(run)
     record = Record(
         status="ok",
@@ -121,7 +175,7 @@ def make_run(run: Run, path: Path) -> Record:
     path.unlink(missing_ok=True)
     write_predictions(
         path.with_suffix(".npz"),
-        run.split.test.astype(np.int32),
+        run.tested.test.astype(np.int32),
         predicted.astype(np.uint8),
         _confidence(scores).astype(np.float16),
     )
@@ -130,28 +184,12 @@ def make_run(run: Run, path: Path) -> Record:
 
 
 def _scores(run: Run, spent: dict[str, float]) -> Scores:
-    train = run.split.train
-    descriptions = run.scene.info.descriptions
-    task = FewShotTask(
-        scene=run.scene.imagery,
-        train_pixels=train,
-        train_labels=run.scene.labels.ravel()[train],
-        classes=run.classes,
-        class_names=tuple(run.scene.class_names[k - 1] for k in run.classes),
-        class_descriptions=tuple(descriptions[k - 1] for k in run.classes) if descriptions else (),
-        shots=run.identity.shots,
-        seed=run.identity.seed,
-        device=run.device,
-        study_window=run.identity.window,
-        study_mask_ratio=run.identity.mask_ratio,
-        pretrained=run.checkpoint.path if run.checkpoint else None,
-    )
     if run.method.oracle:
         run.method.truth = run.scene.labels.ravel()
     start = time.perf_counter()
-    run.method.train(task)
+    run.method.train(run.task)
     fitted = time.perf_counter()
-    scores = run.method.classify(run.split.test)
+    scores = run.method.classify(run.tested.test)
     spent |= {"fit": fitted - start, "predict": time.perf_counter() - fitted}
     return scores
 
@@ -195,9 +233,9 @@ def _facts(run: Run) -> dict[str, Any]:
     """Return what a record says of a run that is known before it starts."""
     labels = run.scene.labels.ravel()
     names = {int(k): run.scene.class_names[k - 1] for k in range(1, run.scene.n_classes + 1)}
-    counts = np.bincount(labels[run.split.test], minlength=run.scene.n_classes + 1)
+    counts = np.bincount(labels[run.tested.test], minlength=run.scene.n_classes + 1)
     reach = run.method.reach(run.identity.window)
-    overlap, contains = (None, None) if reach == SCENE_WIDE else window_overlap(run.split, run.scene.shape, int(reach))
+    overlap, contains = (None, None) if reach == SCENE_WIDE else window_overlap(run.tested, run.scene.shape, int(reach))
     return {
         "fingerprint": run.fingerprint,
         "identity": run.identity,
@@ -206,7 +244,7 @@ def _facts(run: Run) -> dict[str, Any]:
             scene_title=run.scene.info.title,
             simulated=run.scene.info.simulated,
             reach=reach,
-            transductive=run.method.transductive,
+            transductive=run.transductive,
             control=run.method.control,
             clip_weights=run.method.clip_weights,
         ),
@@ -214,7 +252,8 @@ def _facts(run: Run) -> dict[str, Any]:
         "split": SplitFacts(
             margin=run.split.margin,
             train_pixels=len(run.split.train),
-            test_pixels=len(run.split.test),
+            test_pixels=len(run.tested.test),
+            validation_pixels=0 if run.validation is None else len(run.validation),
             test_pixels_per_class={names[int(k)]: int(counts[k]) for k in run.classes},
             skipped_classes=[names[k] for k in run.split.skipped],
             overlap_percent=overlap,

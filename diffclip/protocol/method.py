@@ -27,11 +27,16 @@ class Pretraining:
         function: "module:function", called as `function(imagery, settings, seed=, device=, path=)`; it writes the
             checkpoint to `path` and returns what it measured (JSON values).
         settings: everything that decides the checkpoint besides the scene, the seed and the function's source.
+        scene: the card's name of the scene to learn from, to which the checkpoint then belongs; None: the tested one.
+        inspection: "module:function" that shows what the checkpoint and the fitted method learned, called as
+            `function(method, task, settings, pixels)`; None where there is nothing to show.
     """
 
     name: str
     function: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    scene: str | None = None
+    inspection: str | None = None
 
 
 class Method(ABC):
@@ -51,6 +56,9 @@ class Method(ABC):
         oracle: True only for the control that is shown the test labels.
         control: True for controls, which bracket a table and never count as best.
         uses_device: True for methods that compute on a GPU when there is one.
+        uses_validation: True for methods that look at validation labels; only protocol `paper` hands some out, and
+            they are not tested on.
+        tests_on_validation: True for methods that are tested on these validation pixels all the same.
     """
 
     title: ClassVar[str]
@@ -61,6 +69,8 @@ class Method(ABC):
     oracle: ClassVar[bool] = False
     control: ClassVar[bool] = False
     uses_device: ClassVar[bool] = False
+    uses_validation: bool = False
+    tests_on_validation: bool = False
 
     @dataclass(frozen=True)
     class Options:
@@ -97,6 +107,10 @@ class Method(ABC):
         """Return the checkpoint that this method needs before `fit`, or None."""
         return None
 
+    def check(self, window: int | None) -> None:
+        """Raise `UserError` where the options do not go with the window; asked before anything runs."""
+        return None
+
     @property
     def n_parameters(self) -> int | None:
         """Trained parameters of a fitted method, or None where the word has no meaning."""
@@ -104,7 +118,7 @@ class Method(ABC):
 
     @property
     def clip_weights(self) -> str:
-        """CLIP weights in use: "none", "random", "embedded", or open_clip's name of them."""
+        """CLIP weights in use, known before `fit`: "none", "random", open_clip's MODEL/TAG, or a file with checksum."""
         return "none"
 
     @final

@@ -45,7 +45,9 @@ class Traits(_Typed):
     reach: int | Literal["scene"] = Field(description="pixels around the classified one that are looked at")
     transductive: bool = Field(description="true when unlabelled pixels of the tested scene are learned from")
     control: bool = Field(description="true for true_labels and random_labels")
-    clip_weights: str = Field(description='"none", "random", "embedded" or the name of open_clip weights')
+    clip_weights: str = Field(
+        description='"none", "random", MODEL/TAG of open_clip, FILE (checksum), or "file: " and one of these'
+    )
 
 
 class SplitFacts(_Typed):
@@ -54,6 +56,7 @@ class SplitFacts(_Typed):
     margin: int | None = Field(description="least distance in pixels between training and test pixels; null: none kept")
     train_pixels: int
     test_pixels: int
+    validation_pixels: int = Field(default=0, description="labelled pixels that chose among the run's fits")
     test_pixels_per_class: dict[str, int]
     skipped_classes: list[str] = Field(description="classes too small for the shots, left out of this run")
     overlap_percent: float | None = Field(

@@ -26,6 +26,8 @@ from diffclip.scene.scene import PixelIndex, Scene
 ProtocolName = Literal["paper", "standard", "strict"]
 PROTOCOLS: tuple[ProtocolName, ...] = ("paper", "standard", "strict")
 
+# paper: validation labels are so many pixels, out of this share of the labelled pixels that do not train.
+_VALIDATION, _POOL = 200, 0.2
 # strict: draws with two places per class, then with one, before the best draw so far is taken.
 _DRAWS = {2: 25, 1: 75}
 # strict: a draw is taken at once when every class keeps this share of its pixels for testing.
@@ -100,6 +102,23 @@ def draw_split(
     train = np.concatenate([_shuffled(candidates, int(k), seed, protocol)[:shots] for k in _classes(candidates)])
     test = np.setdiff1d(np.flatnonzero(tests), train)
     return Split(train, test, skipped)
+
+
+def draw_validation(scene: Scene, split: Split, seed: int) -> PixelIndex:
+    """Draw the labelled pixels by which DiffCLIP's released code picks its checkpoint; protocol `paper` only.
+
+    They are 200 pixels, not stratified by class, of a random fifth of the labelled pixels that do not train; all of
+    that fifth where it is smaller, and at least one.
+
+    Args:
+        scene: labels.
+        split: training pixels; skipped classes give none.
+        seed: which draw.
+    """
+    labels = np.where(np.isin(scene.labels, split.skipped), 0, scene.labels)
+    rest = np.setdiff1d(np.flatnonzero(labels), split.train)
+    count = max(1, min(_VALIDATION, int(_POOL * len(rest))))
+    return np.sort(rng(seed, "split", "validation").permutation(rest)[:count])
 
 
 def _classes(labels: Int[np.ndarray, "H W"]) -> Int64[np.ndarray, " K"]:

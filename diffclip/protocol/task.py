@@ -34,6 +34,9 @@ class FewShotTask:
         study_window: side of the window for methods that declare the axis "window", else None.
         study_mask_ratio: share of hidden tokens for methods that declare the axis "mask_ratio", else None.
         pretrained: this seed's checkpoint, for methods that declare a pretraining.
+        validation_pixels: (m,) flat positions of labelled pixels to choose among fits with, for methods that declare
+            `uses_validation`, else None.
+        validation_labels: (m,) their classes, as numbered in the scene.
     """
 
     scene: Imagery
@@ -48,6 +51,8 @@ class FewShotTask:
     study_window: int | None = None
     study_mask_ratio: float | None = None
     pretrained: Path | None = None
+    validation_pixels: PixelIndex | None = None
+    validation_labels: Int16[np.ndarray, " m"] | None = None
 
     @property
     def window(self) -> int:

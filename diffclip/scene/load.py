@@ -13,6 +13,7 @@ from diffclip.scene.card import ArraySource, MeasuredCard, RasterSource, SceneCa
 from diffclip.scene.download import locate
 from diffclip.scene.scene import Scene, SceneInfo
 from diffclip.scene.simulation import simulate
+from diffclip.scene.simulation.classes import LAND_COVER
 
 RED_GREEN_BLUE = (640.0, 550.0, 460.0)  # nm
 
@@ -32,6 +33,15 @@ def load_scene(card_or_name: SceneCard | str | Path, *, folder: Path | None = No
         return _simulated(card)
     assert isinstance(card, MeasuredCard)
     return _measured(card, locate(card))
+
+
+def names_and_descriptions(card_or_name: SceneCard | str | Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return names and descriptions of a card's classes, the latter perhaps empty; no data file is read."""
+    card = card_or_name if isinstance(card_or_name, SceneCard) else load_card(card_or_name)
+    if isinstance(card, MeasuredCard):
+        descriptions = tuple(entry.description for entry in card.classes)
+        return tuple(entry.name for entry in card.classes), descriptions if all(descriptions) else ()
+    return tuple(cover.name for cover in LAND_COVER), tuple(cover.description for cover in LAND_COVER)
 
 
 def _simulated(card: SimulatedCard) -> Scene:

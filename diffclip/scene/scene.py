@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float32, Int16, Int64
 from diffclip.errors import UserError
 
 Scaling = Literal["standard", "minmax", "minmax-joint", "none"]
+Modality = Literal["hsi", "aux"]
 PixelIndex: TypeAlias = Int64[np.ndarray, " _n"]  # flat positions: row * W + column
 
 

@@ -83,6 +83,20 @@ class Sweep(_Strict):
     )
 
 
+class Inspection(_Strict):
+    """Which runs show what they learned: reconstructions and losses of stage 1, features before and after each stage.
+
+    Every scene of the study is shown, at the study's window and mask ratio.
+    """
+
+    methods: Annotated[dict[str, Annotated[list[VariantName], Field(min_length=1), Unique]], Field(min_length=1)] = (
+        Field(description="methods, each with a list of variants of the study or of a sweep that pretrain")
+    )
+    protocol: ProtocolName = Field(description="how training and test pixels are drawn; one of the study's")
+    shots: Shots = Field(description="labelled training pixels per class; one of the study's")
+    seed: Seed = Field(description="which run; one of the study's")
+
+
 class Study(_Strict):
     """A study: scenes x protocols x methods x shots x seeds, and sweeps over windows and mask ratios."""
 
@@ -115,6 +129,10 @@ class Study(_Strict):
     methods: Methods = Field(description="methods (files in baselines/, or diffclip), each with variants and options")
     sweeps: dict[Name, Sweep] = Field(default_factory=dict, description="grids over windows and mask ratios, by name")
 
+    inspect: Inspection | None = Field(
+        default=None, description="runs whose reconstructions, losses and features are drawn; default: none"
+    )
+
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield (method, variant) in the order of the config: the rows of its tables."""
         for method, variants in self.methods.items():
@@ -140,6 +158,17 @@ class Study(_Strict):
             windows, ratios = sweep.windows or [self.window], sweep.mask_ratios or [self.mask_ratio]
             cells |= dict.fromkeys(self._grid(sweep.methods, sweep.protocols, sweep.shots, windows, ratios))
         return list(cells)
+
+    def inspected(self) -> list[Cell]:
+        """Return the cells whose runs of the seed `inspect.seed` show what they learned."""
+        asked = self.inspect
+        if asked is None:
+            return []
+        methods = {
+            method: {variant: self.options(method, variant) for variant in variants}
+            for method, variants in asked.methods.items()
+        }
+        return list(self._grid(methods, [asked.protocol], [asked.shots], [self.window], [self.mask_ratio]))
 
     def _grid(
         self,
@@ -209,20 +238,25 @@ def parse_study(found: Mapping[str, Any], source: str) -> Study:
         if isinstance(sweep, dict):
             wrong += _wrong_methods(sweep.get("methods"), f"{source}: sweeps.{name}.methods")
     if study is not None and not wrong:
-        wrong += _two_meanings(study, source) + _too_far(study, source)
+        wrong += _two_meanings(study, source) + _too_far(study, source) + _not_together(study, source)
+        wrong += _not_to_inspect(study, source)
     if wrong or study is None:
         raise UserError("\n".join(wrong))
     return study
 
 
 def _unknown_scenes(scenes: Any, source: str) -> list[str]:
-    known = card_names()
     return [
-        f"{source}: scenes.{position}: unknown scene {name!r}{did_you_mean(str(name), known)}; "
-        f"expected a card in config/scenes: {', '.join(known)}"
+        f"{source}: scenes.{position}: {_unknown_scene(name)}"
         for position, name in enumerate(scenes if isinstance(scenes, list) else [])
-        if name not in known
+        if name not in card_names()
     ]
+
+
+def _unknown_scene(name: Any) -> str:
+    known = card_names()
+    hint = did_you_mean(str(name), known)
+    return f"unknown scene {name!r}{hint}; expected a card in config/scenes: {', '.join(known)}"
 
 
 def _wrong_methods(methods: Any, source: str) -> list[str]:
@@ -264,3 +298,45 @@ def _too_far(study: Study, source: str) -> list[str]:
         f"{source}: margin: found {study.margin}, expected at least {2 * reach + 1}: {row} looks {reach} pixels far, "
         "so that its training and test windows would overlap under the strict protocol"
     ]
+
+
+def _not_together(study: Study, source: str) -> list[str]:
+    """Refuse methods whose options do not go with a window, a protocol or the scenes that there are."""
+    wrong: dict[str, None] = {}
+    for cell in study.cells():
+        made = study.made(cell)
+        row = f"{source}: {cell.method}.{cell.variant}"
+        try:
+            made.check(cell.window)
+        except UserError as error:
+            wrong[f"{row}: {error}"] = None
+        if made.uses_validation and cell.protocol != "paper":
+            wrong[f"{row}: found protocol {cell.protocol}, expected paper alone: it looks at validation labels"] = None
+        pretraining = made.pretraining(cell.window, cell.mask_ratio)
+        if pretraining and pretraining.scene and pretraining.scene not in card_names():
+            wrong[f"{row}: stage 1: {_unknown_scene(pretraining.scene)}"] = None
+    return list(wrong)
+
+
+def _not_to_inspect(study: Study, source: str) -> list[str]:
+    """Refuse to inspect what the study does not run, and rows that have nothing to show."""
+    asked = study.inspect
+    if asked is None:
+        return []
+    allowed: dict[str, list[Any]] = {"protocol": study.protocols, "shots": study.shots, "seed": study.seeds}
+    wrong = [
+        f"{source}: inspect.{key}: found {value!r}, expected one of the study's: {', '.join(map(str, known))}"
+        for key, known in allowed.items()
+        if (value := getattr(asked, key)) not in known
+    ]
+    pretraining = {(cell.method, cell.variant): study.pretraining(cell) for cell in study.cells()}
+    shown = [f"{method}.{variant}" for (method, variant), made in pretraining.items() if made and made.inspection]
+    expected = f"expected some of: {', '.join(shown)}" if shown else "and the study has no row that could be shown"
+    for method, variants in asked.methods.items():
+        for variant in variants:
+            row = f"{method}.{variant}"
+            if row not in shown:
+                hint = did_you_mean(row, shown)
+                why = "has no pretraining to inspect" if (method, variant) in pretraining else "is no row of the study"
+                wrong.append(f"{source}: inspect.methods.{method}: {variant} {why}{hint}; {expected}")
+    return wrong

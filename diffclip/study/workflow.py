@@ -86,6 +86,40 @@ class StudyJobs:
     def _cell(self, wildcards: Any) -> Cell:
         return self._cells[wildcards.scene, wildcards.protocol, wildcards.method, wildcards.variant, wildcards.point]
 
+    @cached_property
+    def _inspected(self) -> dict[tuple[str, ...], Cell]:
+        return {(cell.scene, cell.method, cell.variant): cell for cell in self._study.inspected()}
+
+    def _inspected_cell(self, wildcards: Any) -> Cell:
+        return self._inspected[wildcards.scene, wildcards.method, wildcards.variant]
+
+    @property
+    def inspected(self) -> list[Cell]:
+        """Cells of which one run shows what it learned."""
+        return list(self._inspected.values())
+
+    def inspection(self, wildcards: Any) -> list[str]:
+        """Return the file that the figures of an inspected cell are drawn from, and the losses of its stage 1."""
+        assert self._study.inspect is not None
+        cell = self._inspected_cell(wildcards)
+        shown = layout.INSPECTION.format(**cell.wildcards(), seed=self._study.inspect.seed)
+        return [f"{self.root}/{shown}", *map(layout.log_of, self._checkpoints(cell, self.seeds))]
+
+    def inspected_inputs(self, wildcards: Any) -> list[str]:
+        """Return split, checkpoint and source files that decide what an inspected run shows."""
+        cell, seed = self._inspected_cell(wildcards), wildcards.seed
+        split = f"{self.root}/{layout.SPLIT.format(**cell.wildcards(), seed=seed)}"
+        pretraining = self._study.pretraining(cell)
+        assert pretraining is not None
+        assert pretraining.inspection is not None
+        modules = [module_name(cell.method), pretraining.inspection.partition(":")[0]]
+        return [split, *self._checkpoints(cell, [seed]), *_named(source_files(modules))]
+
+    def inspection_arguments(self, wildcards: Any) -> str:
+        """Return the arguments of `diffclip inspect` besides scene, protocol and seed."""
+        cell = self._inspected_cell(wildcards)
+        return f"{self._arguments(cell)} --shots {cell.shots}"
+
     def splits(self, wildcards: Any) -> list[str]:
         """Return the splits that a cell's runs meet."""
         cell = self._cell(wildcards)
@@ -93,15 +127,15 @@ class StudyJobs:
 
     def checkpoints(self, wildcards: Any) -> list[str]:
         """Return the checkpoints that a cell's runs start from."""
-        cell = self._cell(wildcards)
+        return self._checkpoints(self._cell(wildcards), self.seeds)
+
+    def _checkpoints(self, cell: Cell, seeds: Iterable[int | str]) -> list[str]:
         pretraining = self._study.pretraining(cell)
         if pretraining is None:
             return []
         name = checkpoint_name(pretraining)
-        return [
-            f"{self.root}/{layout.CHECKPOINT.format(scene=cell.scene, checkpoint=name, seed=seed)}"
-            for seed in self.seeds
-        ]
+        scene = pretraining.scene or cell.scene
+        return [f"{self.root}/{layout.CHECKPOINT.format(scene=scene, checkpoint=name, seed=seed)}" for seed in seeds]
 
     def method_sources(self, wildcards: Any) -> list[str]:
         """Return the source files that decide a method's results."""
@@ -125,10 +159,10 @@ class StudyJobs:
     def _pretrained(self) -> dict[tuple[str, str], Cell]:
         """One cell for every checkpoint: any of those that share it tells how to make it."""
         found: dict[tuple[str, str], Cell] = {}
-        for cell in self._cells.values():
+        for cell in (*self._cells.values(), *self._inspected.values()):
             pretraining = self._study.pretraining(cell)
             if pretraining is not None:
-                found.setdefault((cell.scene, checkpoint_name(pretraining)), cell)
+                found.setdefault((pretraining.scene or cell.scene, checkpoint_name(pretraining)), cell)
         return found
 
     def pretraining_arguments(self, wildcards: Any) -> str:

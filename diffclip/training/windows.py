@@ -1,14 +1,20 @@
-"""The windows of every modality of a scene, on the device."""
+"""The windows of every modality of a scene, on the device; crops of them; batches."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
 from typing import Any
 
-from jaxtyping import Float, Int64
+import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from diffclip.errors import UserError
 from diffclip.model.encoder import Architecture
-from diffclip.scene.scene import Imagery, Scaling
+from diffclip.scene.scene import Imagery, Modality, Scaling
 from diffclip.scene.windows import Windows
 
 
@@ -20,12 +26,30 @@ class SceneWindows:
         scaling: of its channels.
         window: side in pixels.
         device: where the rasters live.
+        modalities: which ones are seen, in this order; a scene without auxiliary rasters has "hsi" alone.
+
+    Attributes:
+        modalities: names of those that are there.
+        channels: channels of each.
+
+    Raises:
+        UserError: the scene has none of the modalities.
     """
 
-    def __init__(self, scene: Imagery, scaling: Scaling, window: int, device: str) -> None:
-        rasters = [array for array in scene.scaled(scaling) if array.shape[-1]]
-        self.channels = [array.shape[-1] for array in rasters]
-        self._windows = [Windows(array, window, device) for array in rasters]
+    def __init__(
+        self,
+        scene: Imagery,
+        scaling: Scaling,
+        window: int,
+        device: str,
+        modalities: Sequence[Modality] = ("hsi", "aux"),
+    ) -> None:
+        rasters = dict(zip(("hsi", "aux"), scene.scaled(scaling), strict=True))
+        self.modalities = [name for name in modalities if rasters[name].shape[-1]]
+        if not self.modalities:
+            raise UserError(f"scene {scene.name}: modalities: found no channel of {', '.join(modalities)}")
+        self.channels = [rasters[name].shape[-1] for name in self.modalities]
+        self._windows = [Windows(rasters[name], window, device) for name in self.modalities]
 
     def __call__(self, pixels: Int64[Tensor, "*batch"]) -> list[Float[Tensor, "*batch P _C"]]:
         """Return, per modality, the scaled pixels of the windows around `pixels`."""
@@ -34,5 +58,34 @@ class SceneWindows:
 
 def architecture(options: Any, window: int) -> Architecture:
     """Return the network's sizes from a method's options (or stage 1's settings) and the window."""
-    names = ("token_size", "stem", "width", "depth", "heads", "mlp_ratio", "decoder_width", "decoder_depth")
-    return Architecture(window=window, decoder_heads=options.decoder_heads, **{n: getattr(options, n) for n in names})
+    names = (field.name for field in fields(Architecture) if field.name != "window")
+    return Architecture(window=window, **{name: getattr(options, name) for name in names})
+
+
+def cropped(
+    pixels: Float[Tensor, "*batch P C"], drawn: Bool[Tensor, "*batch"], window: int
+) -> Float[Tensor, "*batch P C"]:
+    """Cut a border of one pixel off the drawn windows and stretch the rest to the old side, bilinearly.
+
+    Args:
+        pixels: windows, row by row.
+        drawn: which of them.
+        window: their side in pixels, at least 3.
+    """
+    stretched = _stretch(window).to(pixels) @ pixels
+    return torch.where(drawn[..., None, None], stretched, pixels)
+
+
+@cache
+def _stretch(window: int) -> Float[Tensor, "P P"]:
+    """Return the linear map, on the CPU, of a window's pixels to those of its stretched inside."""
+    single = torch.eye(window**2).view(-1, 1, window, window)
+    return interpolate(single[..., 1:-1, 1:-1], size=(window, window), mode="bilinear").flatten(1).mT.contiguous()
+
+
+def batches(order: Tensor, size: int) -> list[Tensor]:
+    """Cut an epoch into batches; a last batch of one joins the one before it, for the sake of batch norm."""
+    cut = list(order.split(size))
+    if len(cut) > 1 and len(cut[-1]) == 1:
+        cut[-2:] = [torch.cat(cut[-2:])]
+    return cut

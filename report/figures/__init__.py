@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +12,14 @@ import pandas as pd
 
 from diffclip.errors import UserError
 from report.figures.confusion import confusion_figure
+from report.figures.losses import losses_figure
 from report.figures.maps import maps_figure
+from report.figures.reconstruction import reconstruction_figure
 from report.figures.shots import shots_figure
 from report.figures.sweep import sweep_figure
+from report.figures.tsne import tsne_figure
 from report.frame import View, view
-from report.study import Study, asked
+from report.study import Row, Study, asked
 from report.style import save, styled
 
 if TYPE_CHECKING:
@@ -26,7 +31,23 @@ MAIN: Mapping[str, Callable[[View], Figure]] = {
     "confusion": confusion_figure,
 }
 SWEEP = "sweep"
-EVERY = (*MAIN, SWEEP)
+# What an inspected run learned; each figure's name ends with its method and variant.
+INSPECTED: Mapping[str, Callable[[View, Row], Figure]] = {
+    "reconstruction": reconstruction_figure,
+    "losses": losses_figure,
+    "tsne": tsne_figure,
+}
+EVERY = (*MAIN, SWEEP, *INSPECTED)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A figure to draw: its protocol, the end of its file's name, how to draw it, and the sweep that it shows."""
+
+    protocol: str
+    name: str
+    draw: Callable[[View], Figure]
+    sweep: str | None = None
 
 
 def make_figures(
@@ -36,35 +57,58 @@ def make_figures(
     protocol: str | None = None,
     kinds: Sequence[str] | None = None,
     sweep: str | None = None,
+    method: str | None = None,
+    variant: str | None = None,
 ) -> Iterator[Path]:
     """Write figures of the study, all of them or those asked for; yield paths.
 
-    Asking for a sweep asks for its figures only.
+    Asking for a sweep asks for its figures only; asking for a method or variant, for those of its inspected runs.
 
     Raises:
-        UserError: the study has no such scene, protocol or sweep, or no such figure under this protocol.
+        UserError: the study has no such scene, protocol, sweep or inspected row, or no such figure under this protocol.
     """
     scenes = asked("scene", scene, study.scenes)
-    wanted = list(_wanted(study, protocol, kinds or EVERY if sweep is None else (SWEEP,), sweep))
+    if sweep is not None:
+        kinds = (SWEEP,)
+    elif kinds is None:
+        kinds = EVERY if method is None and variant is None else tuple(INSPECTED)
+    wanted = [*_wanted(study, protocol, kinds, sweep), *_inspected(study, protocol, kinds, method, variant)]
     if not wanted:
         raise UserError(f"nothing to draw: {study.folder} has no such figure under this protocol")
     with styled():
         for found in scenes:
-            for name, figure, swept in wanted:
-                shown = view(study, runs, found, name, swept)
-                if swept is None:
-                    yield from save(MAIN[figure](shown), shown, figure)
-                else:
-                    yield from save(sweep_figure(shown, swept), shown, f"{SWEEP}-{swept}")
+            for figure in wanted:
+                shown = view(study, runs, found, figure.protocol, figure.sweep)
+                yield from save(figure.draw(shown), shown, figure.name)
 
 
-def _wanted(
-    study: Study, protocol: str | None, kinds: Sequence[str], sweep: str | None
-) -> Iterator[tuple[str, str, str | None]]:
-    """Yield (protocol, kind, sweep or None) of every figure asked for."""
+def _wanted(study: Study, protocol: str | None, kinds: Sequence[str], sweep: str | None) -> Iterator[_Wanted]:
+    """Yield every figure of the main grid and of sweeps that is asked for."""
     sweeps = asked("sweep", sweep, tuple(study.sweeps))
     for name in asked("protocol", protocol, study.protocols):
         if name in study.main.protocols:
-            yield from ((name, main, None) for main in MAIN if main in kinds)
+            yield from (_Wanted(name, main, draw) for main, draw in MAIN.items() if main in kinds)
         if SWEEP in kinds:
-            yield from ((name, SWEEP, swept) for swept in sweeps if name in study.sweeps[swept].protocols)
+            for swept in sweeps:
+                if name in study.sweeps[swept].protocols:
+                    yield _Wanted(name, f"{SWEEP}-{swept}", partial(sweep_figure, name=swept), swept)
+
+
+def _inspected(
+    study: Study, protocol: str | None, kinds: Sequence[str], method: str | None, variant: str | None
+) -> Iterator[_Wanted]:
+    """Yield every figure of inspected runs that is asked for."""
+    rows = study.inspection.rows if study.inspection else ()
+    methods = asked("method", method, tuple(dict.fromkeys(row[0] for row in rows)))
+    variants = asked("variant", variant, tuple(dict.fromkeys(row[1] for row in rows if row[0] in methods)))
+    if study.inspection is None or protocol not in (None, study.inspection.protocol):
+        return
+    for row in rows:
+        if row[0] in methods and row[1] in variants:
+            for kind, draw in INSPECTED.items():
+                if kind in kinds:
+                    yield _Wanted(study.inspection.protocol, "-".join((kind, *row)), _of(row, draw))
+
+
+def _of(row: Row, draw: Callable[[View, Row], Figure]) -> Callable[[View], Figure]:
+    return lambda shown: draw(shown, row)

@@ -27,8 +27,11 @@ FAST: dict[str, dict[str, Any]] = {
     "diffclip": {
         **dict.fromkeys(("stem", "width", "decoder_width", "embedding", "text_width"), 16),
         **dict.fromkeys(("depth", "decoder_depth", "text_depth"), 1),
-        **dict.fromkeys(("heads", "decoder_heads", "text_heads", "pretrain_steps", "epochs"), 2),
+        **dict.fromkeys(("heads", "decoder_heads", "text_heads", "pretrain_steps", "pretrain_epochs", "epochs"), 2),
         **dict.fromkeys(("batch", "pretrain_batch"), 8),
+        "clip_model": "tiny-test-clip",
+        "clip_weights": "random",
+        "text_tower": "scratch",  # CLIP's weights are not at hand everywhere
     },
     "two_branch_cnn": {"width": 0.05, "branch_steps": 5, "fusion_steps": 5},
 }
@@ -45,8 +48,17 @@ class Run(NamedTuple):
     scores: np.ndarray
 
 
+def with_validation(task: FewShotTask, scene: Scene) -> FewShotTask:
+    """Return the task with every twentieth of the other labelled pixels to choose among fits with."""
+    labels = scene.labels.ravel()
+    others = np.setdiff1d(np.flatnonzero(np.isin(labels, task.classes)), task.train_pixels)[::20]
+    return dataclasses.replace(task, validation_pixels=others, validation_labels=labels[others])
+
+
 @pytest.fixture(scope="module")
-def fit(draw_task: Callable[..., FewShotTask], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+def fit(
+    draw_task: Callable[..., FewShotTask], tiny_clip: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Run]:
     """Return `fit(name, variant, scene, **split)`, which makes the checkpoint too where a method wants one."""
     checkpoints: dict[str, Any] = {}
 
@@ -69,6 +81,8 @@ def fit(draw_task: Callable[..., FewShotTask], tmp_path_factory: pytest.TempPath
         mask_ratio = MASK_RATIO if "mask_ratio" in method.axes else None
         pretrained = checkpoint(method, scene, window, mask_ratio)
         task = draw_task(scene, **split, window=window, mask_ratio=mask_ratio, pretrained=pretrained)
+        if method.uses_validation:
+            task = with_validation(task, scene)
         if method.oracle:
             method.truth = scene.labels.ravel().astype(int)
         method.train(task)

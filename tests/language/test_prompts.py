@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from diffclip.errors import UserError
-from diffclip.language.prompts import class_prompts
+from diffclip.language.prompts import all_prompts, class_prompts
 
 NAMES = ("water", "parking lot 1")
 
@@ -34,3 +34,12 @@ def test_descriptions_that_the_card_lacks_are_refused():
 def test_an_unknown_set_is_refused_with_those_that_exist():
     with pytest.raises(UserError, match="prompts: found 'p9', expected one of p1, p2, p3, descriptions"):
         class_prompts("p9", NAMES)  # type: ignore[arg-type]
+
+
+def test_several_sets_follow_one_another():
+    assert all_prompts(["p2", "descriptions"], NAMES, ("wet", "flat")) == [
+        "a patch of a water.",
+        "a patch of a parking lot 1.",
+        "wet",
+        "flat",
+    ]

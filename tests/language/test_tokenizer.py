@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 
+import pytest
 import torch
 
-from diffclip.language.tokenizer import CONTEXT, tokenize
+from diffclip.language.tokenizer import CONTEXT, token_counts, tokenize, warn_of_cuts
+from diffclip.scene.card import card_names
+from diffclip.scene.load import names_and_descriptions
 
 TEXTS = ["a patch of a tree.", "A multimodal fusion patch of a Park lot 1.", "water", "über-grünes Dach, 3.5 m"]
 START, END = 49406, 49407
@@ -63,3 +67,18 @@ def test_tokenizing_does_not_import_the_heavy_rest_of_open_clip():
         "print(*{'open_clip', 'torchvision', 'timm'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "\n"
+
+
+def test_texts_that_are_cut_are_warned_of_by_class(caplog):
+    with caplog.at_level(logging.WARNING):
+        warn_of_cuts(["tree", "roof"], ["a", "b", "c", "tree " * 80])
+    assert [record.getMessage()[:50] for record in caplog.records] == [
+        "class 'roof': 5 of 82 tokens of its text are cut: "
+    ]
+
+
+@pytest.mark.parametrize("card", card_names())
+def test_every_class_of_every_card_has_a_description_that_fits(card):
+    names, descriptions = names_and_descriptions(card)
+    assert len(names) == len(descriptions)
+    assert max(token_counts(descriptions)) <= CONTEXT

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffclip.language.tokenizer import CONTEXT, tokenize
-from diffclip.language.tower import TextTower
+from diffclip.language.tower import Ensemble, TextTower, mean_embedding
 from diffclip.layers import QuickGELU
 
 TEXTS = ["a patch of a tree.", "water", "a fine grained patch of a parking lot with cars on it."]
@@ -84,3 +84,15 @@ def test_weights_start_with_clips_deviations():
         assert weight.std().item() == pytest.approx(deviation, rel=0.05)
     assert not block.attention.qkv.bias.any()
     assert not block.attention.out.bias.any()
+
+
+def test_an_ensemble_is_the_mean_of_normalised_embeddings(tower, ids):
+    texts = ids[[0, 1, 2, 0, 2, 1]]
+    found = Ensemble(tower, sets=2)(texts)
+    units = [row / row.norm() for row in tower(texts)]
+    torch.testing.assert_close(found, torch.stack([(units[k] + units[k + 3]) / 2 for k in range(3)]))
+
+
+def test_the_mean_over_one_set_is_the_normalised_embedding(tower, ids):
+    embeddings = tower(ids)
+    torch.testing.assert_close(mean_embedding(embeddings, 1), embeddings / embeddings.norm(dim=-1, keepdim=True))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from diffclip.model.classifier import MAX_SCALE, DiffCLIP, contrastive_loss
+from diffclip.model.classifier import MAX_SCALE, DiffCLIP, contrastive_loss, instance_loss
 
 
 @pytest.fixture
@@ -58,10 +58,29 @@ def test_an_absent_class_costs_nothing_as_a_text():
     )
 
 
-def test_losses_of_seeds_do_not_mix():
+def test_with_a_text_for_every_window_same_class_windows_are_negatives():
+    logits, targets = 3 * torch.randn(5, 4), torch.tensor([2, 0, 2, 2, 3])
+    pairs = torch.stack([logits[:, k] for k in targets], 1)
+    expected = cross_entropy(pairs, torch.arange(5)) + cross_entropy(pairs.T, torch.arange(5))
+    torch.testing.assert_close(instance_loss(logits, targets), expected)
+
+
+def test_with_a_text_for_every_window_even_certainty_costs():
+    targets = torch.arange(15).repeat_interleave(40)[torch.randperm(600)]
+    certain = torch.where(nn.functional.one_hot(targets, 15).bool(), 50.0, -50.0)
+    batches = targets.split(128)
+    found = [instance_loss(rows, batch) for rows, batch in zip(certain.split(128), batches, strict=True)]
+    # Each window is one of m of its class in the batch: log m nats in either direction.
+    expected = [2 * torch.stack([(b == k).sum().log() for k in b]).mean() for b in batches]
+    torch.testing.assert_close(torch.stack(found), torch.stack(expected))
+    assert torch.stack(found).mean() > 3.5
+
+
+@pytest.mark.parametrize("loss", [contrastive_loss, instance_loss])
+def test_losses_of_seeds_do_not_mix(loss):
     logits, targets = torch.randn(3, 5, 4), torch.randint(4, (3, 5))
-    expected = torch.stack([contrastive_loss(logits[s], targets[s]) for s in range(3)])
-    torch.testing.assert_close(contrastive_loss(logits, targets), expected)
+    expected = torch.stack([loss(logits[s], targets[s]) for s in range(3)])
+    torch.testing.assert_close(loss(logits, targets), expected)
 
 
 def test_logits_are_cosines_over_the_temperature(model):

@@ -47,3 +47,19 @@ def test_tokens_are_taken_from_their_own_window_and_place():
             for k in range(2):
                 assert taken[i, j, k, 0] == 18 * i + 6 * j + index[i, j, k]
                 assert taken[i, j, k, 1] == -taken[i, j, k, 0]
+
+
+def test_without_exactness_a_floating_point_product_is_rounded_down():
+    draw = torch.rand(3, 25)
+    for mask_ratio in (0.0, 0.2, 0.5, 0.7, 0.8, 0.9):
+        kept = kept_tokens(draw, mask_ratio, exact=False)
+        assert kept.index.shape[-1] == int(25 * (1 - mask_ratio))
+    assert kept_tokens(draw, 0.8, exact=False).index.shape[-1] == 4
+
+
+def test_the_restore_order_shows_the_ranks_of_the_first_tokens():
+    draw = torch.tensor([0.9, 0.1, 0.5, 0.3])
+    kept = kept_tokens(draw, 0.5, restore_order=True)
+    assert kept.index.tolist() == [1, 3]
+    assert kept.seen.tolist() == [3, 0]
+    assert kept_tokens(draw, 0.5).seen.tolist() == [1, 3]

@@ -102,8 +102,8 @@ def test_losses_are_mean_squared_errors_over_hidden_and_over_visible_tokens(smal
     clean = [torch.randn(2, window**2, channels) for channels in (4, 2)]
     noise = [torch.randn_like(x) for x in clean]
     draws = [torch.rand(2, side**2) for _ in clean]
-    found = model.losses(clean, time, noise, draws, mask_ratio=0.6)
     kept = [kept_tokens(draw, 0.6) for draw in draws]
+    found = model.losses(clean, time, noise, kept)
     noised = [model.schedule(x, time, eps) for x, eps in zip(clean, noise, strict=True)]
     predicted = model(noised, time, kept)
     for modality in range(2):
@@ -131,7 +131,7 @@ class _Knows(MaskedDiffusion):
 def test_a_perfect_prediction_costs_nothing(small, windows, time):
     model = _Knows([6, 2], small)
     model.answer = windows
-    losses = model.losses(windows, time, windows, [torch.rand(3, 25) for _ in windows], 0.7)
+    losses = model.losses(windows, time, windows, [kept_tokens(torch.rand(3, 25), 0.7) for _ in windows])
     assert all(not term.any() for term in (*losses.hidden, *losses.visible))
 
 
@@ -139,12 +139,12 @@ def test_without_noise_the_encoder_sees_clean_windows(small, windows, time):
     model = _Knows([6, 2], small)
     seen = []
     model.forward = lambda noised, time, kept: seen.append(noised) or windows
-    model.losses(windows, time, None, [torch.rand(3, 25) for _ in windows], 0.7)
+    model.losses(windows, time, None, [kept_tokens(torch.rand(3, 25), 0.7) for _ in windows])
     assert all(found is x for found, x in zip(seen[0], windows, strict=True))
 
 
 def test_nothing_hidden_costs_nothing_on_hidden_tokens(model, windows, time):
-    losses = model.losses(windows, time, None, [torch.rand(3, 25) for _ in windows], mask_ratio=0.0)
+    losses = model.losses(windows, time, None, [kept_tokens(torch.rand(3, 25), 0.0) for _ in windows])
     assert all(not term.any() for term in losses.hidden)
     assert all(term.gt(0).all() for term in losses.visible)
 
@@ -165,11 +165,58 @@ def test_the_encoder_ends_with_a_norm(model, windows, time):
         torch.testing.assert_close(found, encoder.norm(tokens))
 
 
+def _attention_weights(model) -> list[str]:
+    return [name for name, _ in model.named_parameters() if ".attention.qkv.weight" in name]
+
+
 def test_both_modalities_go_through_the_same_blocks(model):
-    names = [name for name, _ in model.named_parameters() if ".attention.qkv.weight" in name]
+    names = _attention_weights(model)
     encoder = [name for name in names if name.startswith("encoder.")]
     assert encoder == [f"encoder.blocks.{block}.attention.qkv.weight" for block in range(2)]
     assert len(names) == len(encoder) + 2
+
+
+def test_separate_encoders_have_a_transformer_for_each_modality(small, windows, time):
+    model = MaskedDiffusion([6, 2, 3], replace(small, shared_encoder=False)).eval()
+    encoder = [name for name in _attention_weights(model) if name.startswith("encoder.")]
+    starts = ("blocks", "others.0.blocks", "others.1.blocks")
+    assert encoder == [f"encoder.{start}.{block}.attention.qkv.weight" for start in starts for block in range(2)]
+    three = [*windows, torch.randn(3, 25, 3)]
+    before = model.encoder(three, time)
+    for module, changed in ((model.encoder.blocks[0], 0), (model.encoder.others[0].norm, 1)):
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter += 0.5
+        after = model.encoder(three, time)
+        differs = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+        assert differs == [place == changed for place in range(3)]
+        before = after
+
+
+def test_a_change_of_shared_blocks_reaches_every_modality(model, windows, time):
+    before = model.encoder(windows, time)
+    with torch.no_grad():
+        model.encoder.blocks[0].norm1.weight += 0.5
+    assert all(not torch.equal(a, b) for a, b in zip(before, model.encoder(windows, time), strict=True))
+
+
+def test_the_restore_order_shows_the_encoder_other_tokens_than_the_decoder_is_told(model, windows, time):
+    draws = [torch.rand(3, 25) for _ in windows]
+    right = [kept_tokens(draw, 0.7) for draw in draws]
+    wrong = [right[0], kept_tokens(draws[1], 0.7, restore_order=True)]
+    assert torch.equal(wrong[1].hidden, right[1].hidden)
+    tokens = [embed(pixels) for embed, pixels in zip(model.encoder.modalities, windows, strict=True)]
+    seen: list[torch.Tensor] = []
+    model.encoder.transform = lambda found, modality: seen.append(found) or found
+    model.encoder(windows, time, wrong)
+    for sample in range(3):
+        ranks = draws[1][sample].argsort().argsort()[:7]
+        assert torch.equal(seen[1][sample, 1:], tokens[1][sample, ranks])
+        assert torch.equal(seen[0][sample, 1:], tokens[0][sample, right[0].index[sample]])
+    del model.encoder.transform
+    found, expected = model(windows, time, wrong), model(windows, time, right)
+    assert torch.equal(found[0], expected[0])
+    assert not torch.allclose(found[1], expected[1], atol=1e-4)
 
 
 def test_defaults_are_the_released_sizes():

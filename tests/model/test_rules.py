@@ -40,7 +40,12 @@ def _flat(values: list[torch.Tensor]) -> list[torch.Tensor]:
     return [x.flatten(0, 1) for x in values]
 
 
-@pytest.mark.parametrize("name", ["pretrainer", "classifier"])
+@pytest.fixture
+def separate(small) -> MaskedDiffusion:
+    return MaskedDiffusion([6, 2], replace(small, shared_encoder=False)).double()
+
+
+@pytest.mark.parametrize("name", ["pretrainer", "separate", "classifier"])
 def test_parameters_live_in_leaves_only(name, request):
     model: nn.Module = request.getfixturevalue(name)
     holders = [m for m in model.modules() if any(True for _ in m.parameters(recurse=False))]
@@ -48,17 +53,18 @@ def test_parameters_live_in_leaves_only(name, request):
     assert [type(m).__name__ for m in holders if any(True for _ in m.children())] == []
 
 
-def test_the_pretrainer_names_trailing_axes_only(pretrainer, windows, time):
-    pretrainer.eval()
-    kept = [kept_tokens(torch.rand(2, 3, 25), 0.7) for _ in windows]
-    flat_kept = [Kept(seen.index.flatten(0, 1), seen.hidden.flatten(0, 1)) for seen in kept]
+@pytest.mark.parametrize("name", ["pretrainer", "separate"])
+def test_the_pretrainer_names_trailing_axes_only(name, request, windows, time):
+    pretrainer: MaskedDiffusion = request.getfixturevalue(name).eval()
+    kept = [kept_tokens(torch.rand(2, 3, 25), 0.7, restore_order=True) for _ in windows]
+    flat_kept = [Kept(*(x.flatten(0, 1) for x in (seen.index, seen.hidden, seen.shown))) for seen in kept]
     found = pretrainer(windows, time, kept)
     expected = pretrainer(_flat(windows), time.flatten(), flat_kept)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours.flatten(0, 1), theirs)
-    noise, draws = [torch.randn_like(x) for x in windows], [torch.rand(2, 3, 25) for _ in windows]
-    losses = pretrainer.losses(windows, time, noise, draws, 0.7)
-    flat = pretrainer.losses(_flat(windows), time.flatten(), _flat(noise), _flat(draws), 0.7)
+    noise = [torch.randn_like(x) for x in windows]
+    losses = pretrainer.losses(windows, time, noise, kept)
+    flat = pretrainer.losses(_flat(windows), time.flatten(), _flat(noise), flat_kept)
     for ours, theirs in zip([*losses.hidden, *losses.visible], [*flat.hidden, *flat.visible], strict=True):
         torch.testing.assert_close(ours.flatten(), theirs)
 
@@ -75,10 +81,10 @@ def test_the_classifier_names_trailing_axes_only(small, windows, time, token_siz
 
 
 def test_the_pretrainer_draws_nothing_itself(pretrainer, windows, time):
-    noise, draws = [torch.randn_like(x) for x in windows], [torch.rand(2, 3, 25) for _ in windows]
+    noise, kept = [torch.randn_like(x) for x in windows], [kept_tokens(torch.rand(2, 3, 25), 0.7) for _ in windows]
     pretrainer.train()
     before = torch.random.get_rng_state()
-    first, second = (pretrainer.losses(windows, time, noise, draws, 0.7) for _ in range(2))
+    first, second = (pretrainer.losses(windows, time, noise, kept) for _ in range(2))
     assert torch.equal(before, torch.random.get_rng_state())
     for a, b in zip([*first.hidden, *first.visible], [*second.hidden, *second.visible], strict=True):
         assert torch.equal(a, b)

@@ -13,10 +13,10 @@ import pytest
 from diffclip.errors import UserError
 from diffclip.protocol.checkpoints import Checkpoint
 from diffclip.protocol.evaluation import Run, make_run
-from diffclip.protocol.method import Method
+from diffclip.protocol.method import Method, Pretraining
 from diffclip.protocol.metrics import confusion_matrix, metrics_of
 from diffclip.protocol.records import read_predictions, read_record
-from diffclip.protocol.splits import window_overlap
+from diffclip.protocol.splits import draw_validation, window_overlap
 
 TIMES = {"cost": ("pretrain_seconds", "fit_seconds", "predict_seconds", "peak_memory_mb"), "provenance": ("created",)}
 
@@ -48,6 +48,18 @@ class Failing(Spy):
 
     def predict(self, pixels):
         return np.full((len(pixels), len(self.given.classes)), np.nan)
+
+
+class Picks(Spy):
+    """Looks at validation labels."""
+
+    uses_validation = True
+
+
+class PicksAndTests(Picks):
+    """Is tested on them all the same."""
+
+    tests_on_validation = True
 
 
 def arrays_in(thing: Any, seen: set[int]) -> list[np.ndarray]:
@@ -161,6 +173,58 @@ def test_no_label_beyond_the_training_pixels_can_be_reached_from_a_task(run_of, 
     assert not run.method.saw_truth
 
 
+def test_validation_labels_are_handed_out_on_demand_and_are_not_tested_on(run_of, tiny_scene, tmp_path: Path):
+    scene = tiny_scene()
+    run = run_of(Picks(), scene)
+    record = make_run(run, tmp_path / "seed-0.json")
+    task, flat = run.method.given, scene.labels.ravel()
+    assert task.validation_pixels.tolist() == draw_validation(scene, run.split, 0).tolist()
+    assert task.validation_labels.tolist() == flat[task.validation_pixels].tolist()
+    tested = read_predictions(tmp_path / "seed-0.json")["pixels"]
+    assert not set(tested.tolist()) & set(task.validation_pixels.tolist())
+    assert len(tested) + len(task.validation_pixels) == len(run.split.test)
+    facts = record.split
+    assert (facts.test_pixels, facts.validation_pixels) == (len(tested), len(task.validation_pixels))
+    assert sum(facts.test_pixels_per_class.values()) == np.sum(record.confusion) == len(tested)
+
+
+def test_a_method_that_is_tested_on_validation_pixels_meets_all_test_pixels(run_of, tmp_path: Path):
+    run = run_of(PicksAndTests())
+    record = make_run(run, tmp_path / "seed-0.json")
+    assert record.split.test_pixels == len(run.split.test) == np.sum(record.confusion)
+    assert record.split.validation_pixels == len(run.method.given.validation_pixels) > 0
+
+
+def test_no_other_method_gets_validation_labels(run_of, tmp_path: Path):
+    run = run_of(Spy())
+    record = make_run(run, tmp_path / "seed-0.json")
+    assert (run.method.given.validation_pixels, run.method.given.validation_labels) == (None, None)
+    assert (record.split.validation_pixels, record.split.test_pixels) == (0, len(run.split.test))
+
+
+def test_a_protocol_without_validation_labels_refuses_who_looks_at_them(run_of, tmp_path: Path):
+    with pytest.raises(UserError, match="looks at validation labels: found protocol strict, expected paper"):
+        make_run(run_of(Picks(), protocol="strict"), tmp_path / "seed-0.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Elsewhere(Spy):
+    """Learns from a scene of its choice."""
+
+    def __init__(self, scene: str):
+        super().__init__()
+        self.scene = scene
+
+    def pretraining(self, window, mask_ratio):
+        return Pretraining("toy", "toy:pretrain", scene=self.scene)
+
+
+@pytest.mark.parametrize(("scene", "transductive"), [("elsewhere", False), ("tiny", True)])
+def test_learning_from_the_tested_scene_is_transductive_by_whatever_name(run_of, tmp_path: Path, scene, transductive):
+    record = make_run(run_of(Elsewhere(scene)), tmp_path / "seed-0.json")
+    assert record.traits.transductive is transductive
+
+
 def test_only_an_oracle_is_shown_the_truth(run_of, tmp_path: Path):
     oracle = type("Oracle", (Spy,), {"oracle": True})()
     run = run_of(oracle)
@@ -210,6 +274,15 @@ def test_the_fingerprint_changes_with_all_that_decides_the_result(run_of, tiny_s
     monkeypatch.setattr("diffclip.protocol.evaluation.sources_sha256", lambda _: "edited")
     found["sources"] = run_of().fingerprint
     assert len(set(found.values())) == len(found), found
+
+
+def test_the_fingerprint_changes_with_the_weights_behind_a_path(run_of, tmp_path: Path):
+    path = tmp_path / "texts.npz"
+    found = set()
+    for value in (1.0, 2.0):
+        np.savez(path, names=np.array(["asphalt", "tree", "roof"]), embeddings=np.full((3, 4), value))
+        found.add(run_of("diffclip", window=5, options={"text_tower": "file", "text_file": str(path)}).fingerprint)
+    assert len(found) == 2
 
 
 def test_the_fingerprint_does_not_change_with_device_time_or_spelling(run_of, tmp_path: Path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from diffclip.errors import UserError
-from diffclip.protocol.splits import Split, draw_split, read_split, save_split
+from diffclip.protocol.splits import Split, draw_split, draw_validation, read_split, save_split
 from diffclip.scene.scene import Scene
 
 SHOTS = (1, 2, 5, 10)
@@ -161,6 +161,38 @@ def test_skipping_all_but_one_class_is_an_error(uneven):
 def test_no_shots_or_no_margin_are_refused(blocks, wrong):
     with pytest.raises(UserError, match="expected 1 or more of both"):
         draw_split(blocks, "strict", **{"shots": 2, "seed": 0, "margin": 1, **wrong})
+
+
+def test_validation_pixels_are_labelled_and_do_not_train(blocks):
+    split = draw_split(blocks, "paper", 5, 0)
+    found = draw_validation(blocks, split, 0)
+    assert len(np.unique(found)) == len(found)
+    assert found.tolist() == sorted(found.tolist())
+    assert set(found.tolist()) < set(split.test.tolist())
+    # A fifth of the 1200 labelled pixels without 15 that train would be 237.
+    assert len(found) == 200
+    assert draw_validation(blocks, split, 0).tolist() == found.tolist()
+    assert draw_validation(blocks, split, 1).tolist() != found.tolist()
+
+
+def test_validation_pixels_are_not_stratified_by_class(blocks):
+    split = draw_split(blocks, "paper", 5, 0)
+    counts = [sorted(classes_of(blocks, draw_validation(blocks, split, seed)).values()) for seed in range(20)]
+    assert len({tuple(found) for found in counts}) > 10
+    shares = np.array([list(classes_of(blocks, draw_validation(blocks, split, seed)).values()) for seed in range(40)])
+    np.testing.assert_allclose(shares.mean(0), 200 / 3, atol=4 * (200 * 2 / 9 / 40) ** 0.5)
+
+
+def test_a_small_scene_gives_a_fifth_for_validation_and_skipped_classes_give_none(scene_of):
+    labels = np.repeat([1, 2, 3], 20)[None].astype(np.int16)
+    labels[0, 20:38] = 0  # class 2 keeps two pixels
+    scene = scene_of(labels)
+    split = draw_split(scene, "paper", 3, 0, on_small_class="skip")
+    assert split.skipped == (2,)
+    found = draw_validation(scene, split, 0)
+    assert len(found) == 6  # of 40 - 6 pixels
+    assert set(classes_of(scene, found)) <= {1, 3}
+    assert len(draw_validation(scene, Split(np.arange(19), np.array([19])), 0)) >= 1
 
 
 @pytest.mark.parametrize(

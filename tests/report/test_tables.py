@@ -13,9 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from report.__main__ import main
+from report.frame import entries
 from report.tables.latex import escape
 
 
@@ -100,6 +102,32 @@ def test_footnotes_mark_what_a_reader_must_know(tables: Path) -> None:
     assert "| DiffCLIP (tuned)§ " in text
     for sign in ("† transductive", "‡ features", "§ CLIP weights"):
         assert f"- {sign}" in text
+
+
+@pytest.mark.parametrize(
+    ("clip_weights", "marked"),
+    [
+        ("none", False),
+        ("random", True),
+        ("ViT-B-32/openai", False),
+        ("file: random (0123456789ab)", True),
+        ("file: ViT-B-32/openai (0123456789ab)", False),
+        ("random.pt (0123456789ab)", False),
+    ],
+)
+def test_random_weights_are_marked_wherever_they_were_applied(clip_weights: str, marked: bool) -> None:
+    assert signs(clip_weights=clip_weights) == ("§" if marked else "")
+
+
+def test_whoever_chooses_by_labels_beyond_the_shots_is_marked() -> None:
+    assert (signs(validation_pixels=0), signs(validation_pixels=200)) == ("", "¶")
+
+
+def signs(**changes: object) -> str:
+    """Return the footnote signs of a run of DiffCLIP that differs from a plain one in `changes`."""
+    traits = {"method": "diffclip", "variant": "v", "title": "DiffCLIP", "transductive": False, "reach": 2}
+    plain = {**traits, "control": False, "clip_weights": "none", "validation_pixels": 0}
+    return entries(pd.DataFrame([plain | changes]), [("diffclip", "v")])[0].signs
 
 
 def test_the_caption_says_what_was_measured_and_where(tables: Path) -> None:

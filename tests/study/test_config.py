@@ -207,6 +207,34 @@ def test_a_margin_too_small_for_a_row_is_refused_with_its_name():
     assert study(methods=DIFFCLIP, window=9, margin=9, protocols=["strict"]).strict_margin() == 9
 
 
+def test_another_scene_to_learn_from_must_have_a_card():
+    (line,) = mistakes(methods={"diffclip": {"far": {"pretrain_scene": "muufl-corp"}}})
+    assert line.startswith("study.yaml: diffclip.far: stage 1: unknown scene 'muufl-corp' (did you mean 'muufl-crop'?)")
+    study(methods={"diffclip": {"far": {"pretrain_scene": "muufl-crop"}}})
+
+
+def test_a_window_that_tokens_do_not_fill_is_refused_once_for_each_window():
+    lines = mistakes(
+        methods={"diffclip": {"mine": {"token_size": 5}}},
+        window=15,
+        **sweep(methods={"diffclip": {"mine": {"token_size": 5}}}, windows=[5, 7, 9], shots=[2, 3]),
+    )
+    assert lines == [
+        f"study.yaml: diffclip.mine: token_size: found 5, expected a divisor of the window {window}"
+        for window in (7, 9)
+    ]
+
+
+def test_a_method_that_looks_at_validation_labels_goes_with_protocol_paper_alone():
+    methods = {"diffclip": {"as-released": None}}
+    (line,) = mistakes(methods=methods, protocols=["paper", "strict"])
+    assert line == (
+        "study.yaml: diffclip.as-released: found protocol strict, expected paper alone: it looks at validation labels"
+    )
+    study(methods=methods)
+    study(protocols=["paper", "strict"], **sweep(methods=methods))
+
+
 def test_a_config_is_read_from_its_file_and_single_keys_overridden(tmp_path: Path):
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(PLAIN))
@@ -220,3 +248,37 @@ def test_only_what_runs_under_strict_sets_its_margin() -> None:
     wide = {"methods": {"two_branch_cnn": None}, "protocols": ["paper"], "shots": [2], "windows": [15]}
     found = study(methods={"two_branch_cnn": None}, protocols=["strict"], window=5, sweeps={"wide": wide})
     assert found.strict_margin() == 5
+
+
+INSPECTABLE = {"diffclip": {"mine": {"depth": 1}, "plain": {"pretrain": "none"}}, "nearest_mean": None}
+
+
+def test_rows_of_the_study_and_of_a_sweep_can_be_inspected():
+    asked = {"methods": {"diffclip": ["mine", "swept"]}, "protocol": "paper", "shots": 5, "seed": 2}
+    found = study(methods=INSPECTABLE, inspect=asked, **sweep(methods={"diffclip": {"swept": {"depth": 2}}}))
+    assert [(cell.variant, cell.shots, cell.window) for cell in found.inspected()] == [
+        ("mine", 5, 11),
+        ("swept", 5, 11),
+    ]
+    assert study().inspected() == []
+
+
+def test_what_cannot_be_inspected_is_told_at_once_with_what_can():
+    asked = {"methods": {"diffclip": ["mini", "plain"]}, "protocol": "strict", "shots": 3, "seed": 7}
+    expected = (
+        "study.yaml: inspect.protocol: found 'strict', expected one of the study's: paper",
+        "study.yaml: inspect.shots: found 3, expected one of the study's: 2, 5",
+        "study.yaml: inspect.seed: found 7, expected one of the study's: 0, 1, 2",
+        "study.yaml: inspect.methods.diffclip: mini is no row of the study (did you mean 'diffclip.mine'?); "
+        "expected some of: diffclip.mine",
+        "study.yaml: inspect.methods.diffclip: plain has no pretraining to inspect",
+    )
+    lines = mistakes(methods=INSPECTABLE, inspect=asked)
+    assert len(lines) == len(expected)
+    for line, start in zip(lines, expected, strict=True):
+        assert line.startswith(start)
+
+
+def test_a_misspelt_key_of_inspect_gets_a_hint():
+    asked = {"methods": {"diffclip": ["mine"]}, "protocl": "paper", "shots": 5, "seed": 2}
+    assert any("protocl: unknown key (did you mean 'protocol'?)" in line for line in mistakes(inspect=asked))

@@ -81,6 +81,30 @@ def test_another_mask_ratio_has_checkpoints_of_its_own(jobs, cells):
     assert all(len(files) == 2 and files[1].endswith("/seed-3.safetensors") for files in found)
 
 
+def test_a_checkpoint_of_another_scene_is_that_scenes_own():
+    config = {
+        **CONFIG,
+        "scenes": ["simulated", "muufl-crop"],
+        "methods": {"diffclip": {"here": {"depth": 1}, "there": {"depth": 1, "pretrain_scene": "muufl-crop"}}},
+        "sweeps": {},
+    }
+    jobs, found = read_study(config, []), {}
+    for cell in parse_study(config, "study.yaml").cells():
+        found.setdefault((cell.scene, cell.variant), set()).update(jobs.checkpoints(wildcards_of(cell)))
+    assert found["simulated", "there"] == found["muufl-crop", "there"] == found["muufl-crop", "here"]
+    assert not found["simulated", "there"] & found["simulated", "here"]
+    alone = {**config, "scenes": ["simulated"]}
+    jobs = read_study(alone, [])
+    for cell in parse_study(alone, "study.yaml").cells():
+        for file in jobs.checkpoints(wildcards_of(cell)):
+            _, _, _, scene, checkpoint, _ = file.split("/")
+            assert scene == ("muufl-crop" if cell.variant == "there" else "simulated")
+            arguments = told(jobs.pretraining_arguments(SimpleNamespace(scene=scene, checkpoint=checkpoint)))
+            assert arguments["--variant"] == cell.variant
+            assert jobs.pretraining_sources(SimpleNamespace(scene=scene, checkpoint=checkpoint))
+            assert jobs.card(SimpleNamespace(scene=scene)) == f"config/scenes/{scene}.yaml"
+
+
 def test_methods_without_stage_one_need_no_checkpoint(jobs, cells):
     assert all(not jobs.checkpoints(wildcards_of(cell)) for cell in cells if cell.method != "diffclip")
 
@@ -128,6 +152,27 @@ def test_methods_wait_for_their_own_sources_and_the_metrics(jobs, cells):
     names = {Path(path).name for path in jobs.method_sources(wildcards_of(svm))}
     assert {"svm.py", "method.py", "metrics.py"} <= names
     assert not names & {"nearest_mean.py", "finetuning.py", "two_branch_cnn.py"}
+
+
+def test_an_inspected_run_waits_for_its_own_split_and_checkpoint_and_its_figures_for_all_logs():
+    asked = {"methods": {"diffclip": ["small"]}, "protocol": "paper", "shots": 5, "seed": 3}
+    jobs = read_study({**CONFIG, "inspect": asked}, [])
+    (cell,) = jobs.inspected
+    inputs = jobs.inspected_inputs(wildcards_of(cell, seed=3))
+    (checkpoint,) = (path for path in inputs if path.endswith(".safetensors"))
+    assert checkpoint in jobs.checkpoints(wildcards_of(cell))
+    assert checkpoint.endswith("/seed-3.safetensors")
+    assert "results/tiny/splits/simulated/paper/shots-5/seed-3.npz" in inputs
+    assert {"inspection.py", "finetuning.py", "encoder.py"} <= {Path(path).name for path in inputs}
+    shown, *logs = jobs.inspection(wildcards_of(cell))
+    place = "results/tiny/inspection/simulated/paper/diffclip/small/shots-5_window-7_mask-0.7"
+    assert shown == f"{place}/seed-3.npz"
+    assert [Path(path).name for path in logs] == ["seed-0.log.json", "seed-3.log.json"]
+    assert told(jobs.inspection_arguments(wildcards_of(cell)))["--shots"] == "5"
+
+
+def test_nothing_is_inspected_unless_it_is_asked_for(jobs):
+    assert jobs.inspected == []
 
 
 def test_only_methods_that_use_a_device_take_it(cells):

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from diffclip.errors import UserError
 from diffclip.model.classifier import DiffCLIP
-from diffclip.training.finetuning import _batches, finetune
+from diffclip.training.finetuning import finetune
+from diffclip.training.windows import batches
 
 
 def _state(model: DiffCLIP) -> dict[str, torch.Tensor]:
@@ -66,9 +67,9 @@ def test_in_domain_clip_needs_no_checkpoint_and_ignores_one(make_method, draw_ta
 )
 def test_a_last_batch_of_one_joins_the_one_before_it(samples, size, expected):
     order = torch.randperm(samples, generator=torch.Generator().manual_seed(0))
-    batches = _batches(order, size)
-    assert [len(batch) for batch in batches] == expected
-    assert torch.equal(torch.cat(batches), order)
+    found = batches(order, size)
+    assert [len(batch) for batch in found] == expected
+    assert torch.equal(torch.cat(found), order)
 
 
 def test_every_epoch_shows_every_training_window_once_at_time_0(make_method, draw_task, monkeypatch):

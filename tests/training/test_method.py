@@ -24,6 +24,11 @@ STAGE_1: dict[str, Any] = {
     "decoder_width": 24,
     "decoder_depth": 2,
     "decoder_heads": 4,
+    "modalities": ("hsi",),
+    "shared_encoder": False,
+    "masking": False,
+    "aux_mask_ratio": 0.3,
+    "crops": True,
     "diffusion": False,
     "diffusion_steps": 10,
     "hidden_weight": 0.3,
@@ -40,7 +45,12 @@ STAGE_2: dict[str, Any] = {
     "weight_decay": 0.1,
     "temperature": 0.5,
     "embedding": 24,
-    "prompts": "p2",
+    "head": "linear",
+    "text_tower": "clip",
+    "prompts": ("p2",),
+    "clip_model": "RN50",
+    "clip_weights": "random",
+    "text_file": "texts.npz",
     "text_width": 24,
     "text_depth": 2,
     "text_heads": 4,
@@ -55,7 +65,8 @@ def _name(method: DiffCLIPMethod, window: int = 5, mask_ratio: float = 0.6) -> s
 
 def test_every_option_belongs_to_one_stage():
     names = {field.name for field in dataclasses.fields(DiffCLIPMethod.Options)}
-    assert names == {*STAGE_1, *STAGE_2, "pretrain"}
+    # Where stage 1 learns, and quirks, which belong to either stage: test_ablations.py and test_quirks.py.
+    assert names == {*STAGE_1, *STAGE_2, "pretrain", "pretrain_scene", "pretrain_epochs", "reference_quirks"}
 
 
 @pytest.mark.parametrize("option", STAGE_1)

@@ -41,6 +41,11 @@ sweeps:
     protocols: [paper]
     shots: [2]
     windows: [3, 5]
+inspect:
+  methods: {diffclip: [tiny]}
+  protocol: paper
+  shots: 2
+  seed: 1
 """
 
 

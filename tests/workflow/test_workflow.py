@@ -41,6 +41,16 @@ def test_the_study_leaves_records_predictions_tables_and_figures(finished_once: 
     assert (results / "scenes/toy/quicklook.png").is_file()
 
 
+def test_an_inspected_run_leaves_what_it_learned_and_its_figures(finished_once: Project) -> None:
+    results = finished_once.root / "results/tiny"
+    (shown,) = (results / "inspection/toy/paper/diffclip/tiny").rglob("*.npz")
+    assert shown.name == "seed-1.npz"
+    assert shown.stat().st_size < 2e6
+    for kind in ("reconstruction", "losses", "tsne"):
+        for suffix in ("pdf", "png"):
+            assert (results / f"figures/toy_paper_{kind}-diffclip-tiny.{suffix}").stat().st_size > 1000
+
+
 def test_tables_say_that_the_scene_is_simulated(finished_once: Project) -> None:
     assert "SIMULATED" in (finished_once.root / "results/tiny/tables/toy_paper_main.md").read_text()
 
@@ -53,7 +63,7 @@ def test_pretraining_is_shared_by_protocols(finished_once: Project) -> None:
 def test_every_rule_writes_its_log_and_benchmark(finished_once: Project) -> None:
     for kind in ("logs", "benchmarks"):
         folders = {path.name for path in (finished_once.root / kind / "tiny").iterdir()}
-        assert {"scenes", "splits", "pretrained", "records", "tables", "figures"} <= folders
+        assert {"scenes", "splits", "pretrained", "records", "inspection", "tables", "figures"} <= folders
 
 
 def test_a_second_run_does_nothing(finished_once: Project) -> None:

@@ -125,6 +125,36 @@ rule sweep_figure_of:
         " --kind sweep --sweep {wildcards.sweep} > {log} 2>&1"
 
 
+rule inspection_figures_of:
+    input:
+        runs="<results>/runs.csv",
+        study="<results>/study.json",
+        scene="<results>/scenes/{scene}/scene.json",
+        inspection=study.inspection,
+        sources=REPORT_SOURCES,
+    output:
+        expand(
+            "<results>/figures/{scene}_{protocol}_{kind}-{method}-{variant}.{format}",
+            kind=["reconstruction", "losses", "tsne"],
+            format=["pdf", "png"],
+            allow_missing=True,
+        ),
+    log:
+        "<logs>/figures/{scene}_{protocol}_inspection-{method}-{variant}.log",
+    benchmark:
+        "<benchmarks>/figures/{scene}_{protocol}_inspection-{method}-{variant}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        out=study.folder,
+    message:
+        "figures of what {wildcards.method} ({wildcards.variant}) learned: {wildcards.scene}, {wildcards.protocol}"
+    shell:
+        "python -m report figures --study {params.out} --scene {wildcards.scene} --protocol {wildcards.protocol}"
+        " --kind reconstruction --kind losses --kind tsne --method {wildcards.method} --variant {wildcards.variant}"
+        " > {log} 2>&1"
+
+
 rule tables:
     input:
         expand(
@@ -149,6 +179,12 @@ rule figures:
             f"<results>/figures/{scene}_{protocol}_sweep-{sweep}.{format}"
             for scene in study.scenes
             for sweep, protocol in study.sweeps
+            for format in ["pdf", "png"]
+        ],
+        [
+            f"<results>/figures/{cell.scene}_{cell.protocol}_{kind}-{cell.method}-{cell.variant}.{format}"
+            for cell in study.inspected
+            for kind in ["reconstruction", "losses", "tsne"]
             for format in ["pdf", "png"]
         ],
         expand("<results>/scenes/{scene}/quicklook.png", scene=study.scenes),

@@ -33,7 +33,6 @@ wildcard_constraints:
     protocol="paper|standard|strict",
     shots=r"\d+",
     seed=r"\d+",
-    sweep=r"[^/_]+",
     method=r"\w+",
     variant=r"[^/]+",
 

@@ -66,10 +66,21 @@ class StudyJobs:
         """The study with all defaults filled in."""
         return self._study.model_dump_json(indent=1)
 
-    @property
-    def sweeps(self) -> list[tuple[str, str]]:
-        """Every (name, protocol) of the study's sweeps."""
-        return [(name, protocol) for name, sweep in self._study.sweeps.items() for protocol in sweep.protocols]
+    @cached_property
+    def tables(self) -> list[str]:
+        """What follows the scene in the names of its tables: "PROTOCOL_KIND"."""
+        return [f"{protocol}_{kind}" for protocol in self.protocols for kind in ("main", "per_class")]
+
+    @cached_property
+    def figures(self) -> list[str]:
+        """What follows the scene in the names of its figures: "PROTOCOL_KIND", with a sweep's or a row's name."""
+        names = [f"{protocol}_{kind}" for protocol in self.protocols for kind in ("shots", "maps", "confusion")]
+        for sweep, grid in self._study.sweeps.items():
+            names += [f"{protocol}_sweep-{sweep}" for protocol in grid.protocols]
+        for cell in self.inspected:
+            rows = (f"{kind}-{cell.method}-{cell.variant}" for kind in ("reconstruction", "losses", "tsne"))
+            names += [f"{cell.protocol}_{row}" for row in rows]
+        return list(dict.fromkeys(names))
 
     def sources_of(self, module: str) -> list[str]:
         """Return the source files that decide what `module` makes."""
@@ -98,12 +109,14 @@ class StudyJobs:
         """Cells of which one run shows what it learned."""
         return list(self._inspected.values())
 
-    def inspection(self, wildcards: Any) -> list[str]:
-        """Return the file that the figures of an inspected cell are drawn from, and the losses of its stage 1."""
-        assert self._study.inspect is not None
-        cell = self._inspected_cell(wildcards)
-        shown = layout.INSPECTION.format(**cell.wildcards(), seed=self._study.inspect.seed)
-        return [f"{self.root}/{shown}", *map(layout.log_of, self._checkpoints(cell, self.seeds))]
+    def inspections(self, wildcards: Any) -> list[str]:
+        """Return what the figures of a scene's inspected cells are drawn from: their files, the losses of stage 1."""
+        files = []
+        for cell in self.inspected:
+            if cell.scene == wildcards.scene and self._study.inspect is not None:
+                shown = layout.INSPECTION.format(**cell.wildcards(), seed=self._study.inspect.seed)
+                files += [f"{self.root}/{shown}", *map(layout.log_of, self._checkpoints(cell, self.seeds))]
+        return files
 
     def inspected_inputs(self, wildcards: Any) -> list[str]:
         """Return split, checkpoint and source files that decide what an inspected run shows."""

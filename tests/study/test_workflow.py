@@ -164,7 +164,7 @@ def test_an_inspected_run_waits_for_its_own_split_and_checkpoint_and_its_figures
     assert checkpoint.endswith("/seed-3.safetensors")
     assert "results/tiny/splits/simulated/paper/shots-5/seed-3.npz" in inputs
     assert {"inspection.py", "finetuning.py", "encoder.py"} <= {Path(path).name for path in inputs}
-    shown, *logs = jobs.inspection(wildcards_of(cell))
+    shown, *logs = jobs.inspections(wildcards_of(cell))
     place = "results/tiny/inspection/simulated/paper/diffclip/small/shots-5_window-7_mask-0.7"
     assert shown == f"{place}/seed-3.npz"
     assert [Path(path).name for path in logs] == ["seed-0.log.json", "seed-3.log.json"]
@@ -173,6 +173,16 @@ def test_an_inspected_run_waits_for_its_own_split_and_checkpoint_and_its_figures
 
 def test_nothing_is_inspected_unless_it_is_asked_for(jobs):
     assert jobs.inspected == []
+    assert jobs.inspections(SimpleNamespace(scene="simulated")) == []
+
+
+def test_a_study_names_every_table_and_figure_once():
+    asked = {"methods": {"diffclip": ["small"]}, "protocol": "paper", "shots": 5, "seed": 3}
+    jobs = read_study({**CONFIG, "scenes": ["simulated", "muufl-crop"], "inspect": asked}, [])
+    assert jobs.tables == ["paper_main", "paper_per_class", "strict_main", "strict_per_class"]
+    kinds = [f"{protocol}_{kind}" for protocol in ("paper", "strict") for kind in ("shots", "maps", "confusion")]
+    learned = [f"paper_{kind}-diffclip-small" for kind in ("reconstruction", "losses", "tsne")]
+    assert jobs.figures == [*kinds, "paper_sweep-mask", *learned]
 
 
 def test_only_methods_that_use_a_device_take_it(cells):

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 Out = Annotated[Path, typer.Option(help="the study's folder: scenes, splits, checkpoints and records lie below it")]
+Protocol = Annotated[ProtocolName, typer.Option(help="how training and test pixels are drawn")]
+Shots = Annotated[int, typer.Option(min=1, help="labelled training pixels per class")]
 Seeds = Annotated[str, typer.Option(help="seeds, as a list or range: 0,1,2 or 0-9")]
 Options = Annotated[str, typer.Option(help="options of the method as YAML or JSON, e.g. '{features: means}'")]
 Variant = Annotated[str, typer.Option(help="a named set of options")]
@@ -47,8 +49,8 @@ def _options(debug: Annotated[bool, typer.Option("--debug", help="show the trace
 def run(
     scene: SceneName,
     method: MethodName,
-    protocol: Annotated[ProtocolName, typer.Option(help="how training and test pixels are drawn")] = "paper",
-    shots: Annotated[int, typer.Option(min=1, help="labelled training pixels per class")] = 10,
+    protocol: Protocol = "paper",
+    shots: Shots = 10,
     seeds: Seeds = "0",
     variant: Variant = "default",
     options: Options = "{}",
@@ -120,8 +122,8 @@ def pretrain(
 def inspect(
     scene: SceneName,
     method: MethodName = "diffclip",
-    protocol: Annotated[ProtocolName, typer.Option(help="how training and test pixels are drawn")] = "paper",
-    shots: Annotated[int, typer.Option(min=1, help="labelled training pixels per class")] = 10,
+    protocol: Protocol = "paper",
+    shots: Shots = 10,
     seed: Annotated[int, typer.Option(min=0, help="which run")] = 0,
     variant: Variant = "default",
     options: Options = "{}",
@@ -183,8 +185,8 @@ def scene(
 @app.command()
 def split(
     scene: SceneName,
-    protocol: Annotated[ProtocolName, typer.Option(help="how training and test pixels are drawn")],
-    shots: Annotated[int, typer.Option(min=1, help="labelled training pixels per class")],
+    protocol: Protocol,
+    shots: Shots,
     seeds: Seeds = "0",
     margin: Annotated[int, typer.Option(min=1, help="strict: least distance of training and test pixels")] = 1,
     on_small_class: OnSmallClass = "error",

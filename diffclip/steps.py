@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -123,17 +123,29 @@ def run_cell(
     Raises:
         UserError: wrong input; a method that fails otherwise leaves a record that says why, and the next seed goes on.
     """
+    runs = _runs(cell, seeds, root, options, margin, on_small_class, device, card)
+    return [_record(run, root / cell.record(run.identity.seed)) for run in runs]
+
+
+def _runs(
+    cell: Cell,
+    seeds: Iterable[int],
+    root: Path,
+    options: Mapping[str, Any],
+    margin: int,
+    on_small_class: OnSmallClass,
+    device: str,
+    card: str | None,
+) -> Iterator[Run]:
+    """Yield the runs of a cell, each with its split and its checkpoint made first; arguments as for `run_cell`."""
     scene = prepare_scene(card or cell.scene, root)
     pretraining = make_method(cell.method, cell.variant, options).pretraining(cell.window, cell.mask_ratio)
     source = pretraining_scene(pretraining, scene, root) if pretraining else scene
-    records = []
     for seed in seeds:
         method = make_method(cell.method, cell.variant, options)
         split = make_split(scene, cell.protocol, cell.shots, seed, root, margin=margin, on_small_class=on_small_class)
         checkpoint = make_pretraining(pretraining, source, seed, root, device=device) if pretraining else None
-        run = Run(Identity(**asdict(cell), seed=seed), method, scene, split, device, checkpoint)
-        records.append(_record(run, root / cell.record(seed)))
-    return records
+        yield Run(Identity(**asdict(cell), seed=seed), method, scene, split, device, checkpoint)
 
 
 def inspect_run(
@@ -158,22 +170,17 @@ def inspect_run(
     Raises:
         UserError: wrong input, or a method whose pretraining has nothing to show.
     """
-    method = make_method(cell.method, cell.variant, options)
-    pretraining = method.pretraining(cell.window, cell.mask_ratio)
+    pretraining = make_method(cell.method, cell.variant, options).pretraining(cell.window, cell.mask_ratio)
     if pretraining is None or pretraining.inspection is None:
         raise UserError(f"method {cell.method}, variant {cell.variant}: has no pretraining to inspect")
-    scene = prepare_scene(card or cell.scene, root)
-    split = make_split(scene, cell.protocol, cell.shots, seed, root, margin=margin, on_small_class=on_small_class)
-    source = pretraining_scene(pretraining, scene, root)
-    checkpoint = make_pretraining(pretraining, source, seed, root, device=device)
-    run = Run(Identity(**asdict(cell), seed=seed), method, scene, split, device, checkpoint)
-    pixels = _balanced(scene, run.tested, seed)
+    (run,) = _runs(cell, [seed], root, options, margin, on_small_class, device, card)
+    pixels = _balanced(run.scene, run.tested, seed)
     module, _, function = pretraining.inspection.partition(":")
-    found = getattr(importlib.import_module(module), function)(method, run.task, pretraining.settings, pixels)
-    name = f"{source.name}/{checkpoint_name(pretraining)}"
+    found = getattr(importlib.import_module(module), function)(run.method, run.task, pretraining.settings, pixels)
+    name = f"{pretraining.scene or cell.scene}/{checkpoint_name(pretraining)}"
     facts = {"identity": run.identity.model_dump_json(), "checkpoint": name}
     path = root / layout.INSPECTION.format(**cell.wildcards(), seed=seed)
-    arrays = {**found, **facts, "pixels": pixels.astype(np.int32), "labels": scene.labels.ravel()[pixels]}
+    arrays = {**found, **facts, "pixels": pixels.astype(np.int32), "labels": run.scene.labels.ravel()[pixels]}
     return write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ import numpy as np
 import pytest
 
 from diffclip.scene.scene import Scene, SceneInfo
+
+# One thread for torch, which reads this when it is loaded: on networks this small, threads that wait for each other
+# cost more than they do.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 SIDE, BANDS = 24, 16
 TINY_CLIP = "tiny-test-clip"

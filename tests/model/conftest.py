@@ -1,4 +1,4 @@
-"""Sizes small enough to check every number, and torch on one thread."""
+"""Sizes small enough to check every number."""
 
 from __future__ import annotations
 
@@ -8,15 +8,6 @@ import pytest
 import torch
 
 from diffclip.model.encoder import Architecture
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Keep torch on one thread: on networks this small, threads that wait for each other cost more than they do."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,92 @@
+"""Options that several commands take, and what their texts mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+import yaml
+
+from diffclip.errors import UserError
+from diffclip.study.cells import ProtocolName
+
+if TYPE_CHECKING:
+    from diffclip.protocol.method import Method
+
+Out = Annotated[Path, typer.Option(help="the study's folder: scenes, splits, checkpoints and records lie below it")]
+Protocol = Annotated[ProtocolName, typer.Option(help="how training and test pixels are drawn")]
+Shots = Annotated[int, typer.Option(min=1, help="labelled training pixels per class")]
+Seeds = Annotated[str, typer.Option(help="seeds, as a list or range: 0,1,2 or 0-9")]
+Options = Annotated[str, typer.Option(help="options of the method as YAML or JSON, e.g. '{features: means}'")]
+Variant = Annotated[str, typer.Option(help="a named set of options")]
+MethodName = Annotated[str, typer.Option(help="a file in baselines/, or diffclip")]
+SceneName = Annotated[str, typer.Option(help="a card in config/scenes/, or the path of one")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where networks are trained")]
+Window = Annotated[int, typer.Option(help="side of the window in pixels, for methods that have one")]
+MaskRatio = Annotated[float, typer.Option(help="share of hidden tokens in stage 1")]
+Margin = Annotated[
+    int | None, typer.Option(help="strict: least distance of training and test pixels; default: the window")
+]
+OnSmallClass = Annotated[Literal["error", "skip"], typer.Option(help="for classes with too few pixels for the shots")]
+
+
+def method_of(
+    name: str, variant: str, options: str, window: int, mask_ratio: float
+) -> tuple[Method, int | None, float | None]:
+    """Return a method with its options, and the window and mask ratio where it has these axes."""
+    from diffclip.protocol.catalogue import make_method
+
+    if window < 1 or window % 2 == 0:
+        raise UserError(f"--window: found {window}, expected an odd number")
+    if not 0 <= mask_ratio < 1:
+        raise UserError(f"--mask-ratio: found {mask_ratio}, expected 0 <= ratio < 1")
+    made = make_method(name, variant, options_of(options))
+    axes = made.axes
+    cell_window = window if "window" in axes else None
+    try:
+        made.check(cell_window)
+    except UserError as error:
+        raise UserError(f"method {name}, variant {variant}: {error}") from None
+    return made, cell_window, mask_ratio if "mask_ratio" in axes else None
+
+
+def margin_of(made: Method, protocol: str, margin: int | None, window: int, cell_window: int | None) -> int:
+    """Return the margin asked for, or by default the window, and no less than keeps windows of the method apart."""
+    from diffclip.protocol.method import SCENE_WIDE
+
+    reach = made.reach(cell_window)
+    least = 1 if reach == SCENE_WIDE else 2 * int(reach) + 1
+    if margin is not None and protocol == "strict" and margin < least:
+        raise UserError(f"--margin: found {margin}, expected at least {least}: {made.title} looks {reach} pixels far")
+    return margin or max(window, least)
+
+
+def options_of(text: str) -> dict[str, Any]:
+    """Read a method's options from YAML or JSON."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--options: not YAML: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"--options: found {text!r}, expected names and values such as '{{features: means}}'")
+    return found
+
+
+def seeds_of(text: str) -> list[int]:
+    """Read "0,1,2" or "0-9" or both."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal() or int(last or first) < int(first):
+            raise UserError(f"--seeds: found {text!r}, expected a list or range such as 0,1,2 or 0-9")
+        seeds += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def touch(paths: Iterable[Path]) -> None:
+    """Make kept files look fresh to the workflow, which compares times before contents."""
+    for path in paths:
+        os.utime(path)

@@ -1,0 +1,61 @@
+"""Commands about scenes: `scene`, `split`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diffclip.cli.app import app
+from diffclip.cli.options import OnSmallClass, Out, Protocol, SceneName, Seeds, Shots, seeds_of, touch
+from diffclip.study import layout
+
+
+@app.command()
+def scene(
+    name: Annotated[str, typer.Argument(help="a card in config/scenes/, or the path of one")],
+    out: Out = Path("results/run"),
+) -> None:
+    """Check a scene's card, prepare the scene, print a summary and write a quick-look picture."""
+    from diffclip.scene.store import summary
+    from diffclip.steps import prepare_scene
+
+    prepared = prepare_scene(name, out)
+    files = [out / template.format(scene=prepared.name) for template in (layout.SCENE, layout.QUICKLOOK)]
+    touch(files)
+    found = summary(prepared, "")
+    kind = "simulated" if prepared.info.simulated else "measured"
+    typer.echo(f"{prepared.info.title} ({prepared.name}, {kind})")
+    typer.echo(f"{found['height']} x {found['width']} pixels, {found['bands']} bands, {found['aux_channels']} rasters")
+    rows = zip(prepared.class_names, found["pixels_per_class"], strict=True)
+    for k, (class_name, count) in enumerate(rows, start=1):
+        masks = [found[f"{key}_per_class"] for key in ("train_mask", "test_mask")]
+        official = "".join(
+            f"  {word} {mask[k - 1]}" for word, mask in zip(("train", "test"), masks, strict=True) if mask
+        )
+        typer.echo(f"{k:3d}  {class_name:<28} {count:8d}{official}")
+    typer.echo(f"unlabelled {found['unlabelled']}; SHA-256 {found['sha256']}")
+    typer.echo(f"quick look: {files[1]}")
+
+
+@app.command()
+def split(
+    scene: SceneName,
+    protocol: Protocol,
+    shots: Shots,
+    seeds: Seeds = "0",
+    margin: Annotated[int, typer.Option(min=1, help="strict: least distance of training and test pixels")] = 1,
+    on_small_class: OnSmallClass = "error",
+    out: Out = Path("results/run"),
+) -> None:
+    """Draw training and test pixels and write them (.npz: train, test, skipped, margin)."""
+    from diffclip.steps import make_split, prepare_scene
+
+    wanted = seeds_of(seeds)
+    prepared = prepare_scene(scene, out)
+    for seed in wanted:
+        drawn = make_split(prepared, protocol, shots, seed, out, margin=margin, on_small_class=on_small_class)
+        path = out / layout.SPLIT.format(scene=prepared.name, protocol=protocol, shots=shots, seed=seed)
+        touch([path])
+        typer.echo(f"seed {seed}: {len(drawn.train)} training, {len(drawn.test)} test pixels  {path}")

@@ -1,4 +1,9 @@
-"""What every method must keep, DiffCLIP and each file in `baselines/` alike; a new file needs no new test."""
+"""What every method must keep, DiffCLIP and each file in `baselines/` alike; a new file needs no new test.
+
+A fit is what costs, so there are few: every variant is fitted once, on the smallest task there is, and checked on it;
+a method's default is fitted twice more, on a task with the same training pixels and other test labels. Options that
+make a method small enough are in `fast.py`.
+"""
 
 from __future__ import annotations
 
@@ -20,46 +25,28 @@ from diffclip.protocol.catalogue import find_method, make_method, method_names, 
 from diffclip.protocol.method import SCENE_WIDE, Method
 from diffclip.protocol.task import FewShotTask
 from diffclip.scene.scene import Scene
+from tests.baselines.fast import FAST, TINY_CLIP
 
 WINDOW, MASK_RATIO = 5, 0.5
-# Options that make a method small enough for a test; a method that is quick by itself needs none.
-FAST: dict[str, dict[str, Any]] = {
-    "diffclip": {
-        **dict.fromkeys(("stem", "width", "decoder_width", "embedding", "text_width"), 16),
-        **dict.fromkeys(("depth", "decoder_depth", "text_depth"), 1),
-        **dict.fromkeys(("heads", "decoder_heads", "text_heads", "pretrain_steps", "pretrain_epochs", "epochs"), 2),
-        **dict.fromkeys(("batch", "pretrain_batch"), 8),
-        "clip_model": "tiny-test-clip",
-        "clip_weights": "random",
-        "text_tower": "scratch",  # CLIP's weights are not at hand everywhere
-    },
-    "two_branch_cnn": {"width": 0.05, "branch_steps": 5, "fusion_steps": 5},
-}
 CASES = [(name, variant) for name in method_names() for variant in ("default", *find_method(name).variants)]
 every_case = pytest.mark.parametrize(("name", "variant"), CASES, ids=[f"{name}-{variant}" for name, variant in CASES])
 every_method = pytest.mark.parametrize("name", method_names())
 
 
 class Run(NamedTuple):
-    """A fitted method, its task and its scores for every pixel of the scene."""
+    """A fitted method, its task and its scores for the pixels of the scene that are looked at."""
 
     method: Method
     task: FewShotTask
+    pixels: np.ndarray
     scores: np.ndarray
 
 
-def with_validation(task: FewShotTask, scene: Scene) -> FewShotTask:
-    """Return the task with every twentieth of the other labelled pixels to choose among fits with."""
-    labels = scene.labels.ravel()
-    others = np.setdiff1d(np.flatnonzero(np.isin(labels, task.classes)), task.train_pixels)[::20]
-    return dataclasses.replace(task, validation_pixels=others, validation_labels=labels[others])
-
-
 @pytest.fixture(scope="module")
-def fit(
-    draw_task: Callable[..., FewShotTask], tiny_clip: str, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Run]:
-    """Return `fit(name, variant, scene, **split)`, which makes the checkpoint too where a method wants one."""
+def task_of(
+    draw_task: Callable[..., FewShotTask], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., FewShotTask]:
+    """Return `task_of(method, scene, **split)`, which makes the checkpoint too where a method wants one."""
     checkpoints: dict[str, Any] = {}
 
     def checkpoint(method: Method, scene: Scene, window: int | None, mask_ratio: float | None) -> Any:
@@ -75,64 +62,122 @@ def fit(
             checkpoints[key] = path
         return checkpoints[key]
 
-    def run(name: str, variant: str, scene: Scene, **split: Any) -> Run:
-        method = make_method(name, variant, FAST.get(name))
+    def draw(method: Method, scene: Scene, **split: Any) -> FewShotTask:
         window = WINDOW if "window" in method.axes else None
         mask_ratio = MASK_RATIO if "mask_ratio" in method.axes else None
         pretrained = checkpoint(method, scene, window, mask_ratio)
         task = draw_task(scene, **split, window=window, mask_ratio=mask_ratio, pretrained=pretrained)
-        if method.uses_validation:
-            task = with_validation(task, scene)
-        if method.oracle:
-            method.truth = scene.labels.ravel().astype(int)
-        method.train(task)
-        return Run(method, task, method.classify(np.arange(task.scene.n_pixels)))
+        return with_validation(task, scene) if method.uses_validation else task
 
-    return run
+    return draw
+
+
+def with_validation(task: FewShotTask, scene: Scene) -> FewShotTask:
+    """Return the task with every twentieth of the other labelled pixels to choose among fits with."""
+    labels = scene.labels.ravel()
+    others = np.setdiff1d(np.flatnonzero(np.isin(labels, task.classes)), task.train_pixels)[::20]
+    return dataclasses.replace(task, validation_pixels=others, validation_labels=labels[others])
 
 
 @pytest.fixture(scope="module")
-def fitted(fit: Callable[..., Run], tiny_scene: Callable[..., Scene]) -> Callable[[str, str], Run]:
-    """Return the run of a case on the tiny scene, made once for all tests."""
+def make(request: pytest.FixtureRequest) -> Callable[..., Method]:
+    """Return `make(name, variant)`, a method made small; open_clip gets to know the tiny CLIP where it is asked for."""
+
+    def small(name: str, variant: str = "default") -> Method:
+        if TINY_CLIP in FAST.get(name, {}).values():
+            request.getfixturevalue("tiny_clip")
+        return make_method(name, variant, FAST.get(name))
+
+    return small
+
+
+def fitted(method: Method, task: FewShotTask, scene: Scene) -> Run:
+    """Return the run of a method on a task: scores for every fifth pixel, which are some of every row and column."""
+    if method.oracle:
+        method.truth = scene.labels.ravel().astype(int)
+    method.train(task)
+    pixels = np.arange(0, task.scene.n_pixels, 5)
+    return Run(method, task, pixels, method.classify(pixels))
+
+
+@pytest.fixture(scope="module")
+def little(
+    make: Callable[..., Method], task_of: Callable[..., FewShotTask], tiny_scene: Callable[..., Scene]
+) -> Callable[[str, str], Run]:
+    """Return the run of a case on one shot of classes 2 and 3 with one auxiliary channel, made once for all tests."""
     runs: dict[tuple[str, str], Run] = {}
+    scene = tiny_scene(1)
 
     def find(name: str, variant: str) -> Run:
         if (name, variant) not in runs:
-            runs[name, variant] = fit(name, variant, tiny_scene())
+            method = make(name, variant)
+            runs[name, variant] = fitted(method, task_of(method, scene, shots=1, classes=(2, 3), seed=1), scene)
         return runs[name, variant]
 
     return find
 
 
 @every_case
-def test_same_seed_repeats_exactly(name, variant, fit, fitted, tiny_scene):
-    again = fit(name, variant, tiny_scene())
-    np.testing.assert_array_equal(again.scores, fitted(name, variant).scores)
+def test_copes_with_one_shot_of_some_classes_and_one_auxiliary_channel(name, variant, little):
+    run = little(name, variant)
+    assert run.scores.shape == (len(run.pixels), 2)
+    assert np.isfinite(run.scores).all()
 
 
 @every_case
-def test_scores_do_not_depend_on_order_or_batches(name, variant, fitted):
-    method, task, scores = fitted(name, variant)
-    order = np.random.default_rng(0).permutation(task.scene.n_pixels)[:300]
-    parts = np.split(order, [1, 8, 150])
-    found = np.concatenate([method.classify(part) for part in parts])
+def test_scores_do_not_depend_on_order_or_batches(name, variant, little):
+    method, _, pixels, scores = little(name, variant)
+    order = np.random.default_rng(0).permutation(len(pixels))
+    found = np.concatenate([method.classify(pixels[part]) for part in np.split(order, [1, 8, 60])])
     np.testing.assert_array_equal(found.argmax(axis=1), scores[order].argmax(axis=1))
     np.testing.assert_allclose(found, scores[order], rtol=1e-4, atol=1e-4)
 
 
 @every_case
-def test_sees_no_test_label(name, variant, fit, fitted, tiny_scene):
-    run, scene = fitted(name, variant), tiny_scene()
-    if run.method.oracle:
-        return
+def test_counts_its_parameters(name, variant, little):
+    count = little(name, variant).method.n_parameters
+    assert count is None or count > 0
+
+
+@every_case
+def test_declares_what_it_looks_at(name, variant):
+    method = make_method(name, variant)
+    reach = method.reach(11)
+    assert reach == SCENE_WIDE or (isinstance(reach, int) and reach >= 0)
+    assert set(method.axes) <= {"window", "mask_ratio"}
+    json.dumps(method.settings())
+
+
+@every_method
+def test_repeats_exactly_whatever_the_test_labels_and_leaves_global_generators_alone(name, make, task_of, tiny_scene):
+    scene = tiny_scene()
+    first = make(name)
+    task = task_of(first, scene)
+    expected = fitted(first, task, scene).scores
+
+    def again(scene: Scene) -> np.ndarray:
+        return fitted(make(name), dataclasses.replace(task, scene=scene.imagery), scene).scores
+
+    twin = scene if first.oracle else with_other_test_labels(scene, task)
+    before = global_generators()  # after the first fit: libraries may draw when they are imported
+    found = again(twin)
+    assert global_generators() == before, "draw from task.rng(...) or task.torch_generator(...) instead"
+    if not np.array_equal(found, expected):
+        np.testing.assert_array_equal(again(tiny_scene()), expected, "another result of the same seed and labels")
+        pytest.fail("the same seed gives another result when test labels are others: a test label is looked at")
+
+
+def with_other_test_labels(scene: Scene, task: FewShotTask) -> Scene:
+    """Return the scene with all labels shuffled that do not train."""
     labels = scene.labels.ravel().copy()
-    others = np.setdiff1d(np.flatnonzero(labels), run.task.train_pixels)
+    others = np.setdiff1d(np.flatnonzero(labels), task.train_pixels)
     labels[others] = np.random.default_rng(1).permutation(labels[others])
-    twin = dataclasses.replace(scene, labels=labels.reshape(scene.shape))
-    task = dataclasses.replace(run.task, scene=twin.imagery)
-    method = make_method(name, variant, FAST.get(name))
-    method.train(task)
-    np.testing.assert_array_equal(method.classify(np.arange(task.scene.n_pixels)), run.scores)
+    return dataclasses.replace(scene, labels=labels.reshape(scene.shape))
+
+
+def global_generators() -> list[str]:
+    """Return the states of all generators that do not belong to a run."""
+    return [repr(random.getstate()), repr(np.random.get_state()), repr(torch.get_rng_state().tolist())]
 
 
 def test_no_raster_of_labels_can_be_reached_from_a_task(tiny_scene, draw_task):
@@ -150,44 +195,6 @@ def _arrays(found: object) -> Iterator[np.ndarray]:
         yield from (array for value in found for array in _arrays(value))
     elif dataclasses.is_dataclass(found):
         yield from _arrays(vars(found))
-
-
-@every_case
-@pytest.mark.parametrize(
-    ("channels", "split"),
-    [(2, {"shots": 1}), (1, {}), (2, {"classes": (1, 3)}), (1, {"shots": 1, "classes": (2, 3), "seed": 1})],
-    ids=["one shot", "one auxiliary channel", "two classes that are not 1 and 2", "all three"],
-)
-def test_copes_with_little(name, variant, channels, split, fit, tiny_scene):
-    run = fit(name, variant, tiny_scene(channels), **split)
-    assert run.scores.shape == (run.task.scene.n_pixels, len(run.task.classes))
-    assert np.isfinite(run.scores).all()
-
-
-@every_case
-def test_leaves_global_generators_alone(name, variant, fit, tiny_scene):
-    def states() -> list[str]:
-        legacy = np.random.get_state()
-        return [repr(random.getstate()), repr(legacy), repr(torch.get_rng_state().tolist())]
-
-    before = states()
-    fit(name, variant, tiny_scene())
-    assert states() == before, "draw from task.rng(...) or task.torch_generator(...) instead"
-
-
-@every_case
-def test_declares_what_it_looks_at(name, variant):
-    method = make_method(name, variant)
-    reach = method.reach(11)
-    assert reach == SCENE_WIDE or (isinstance(reach, int) and reach >= 0)
-    assert set(method.axes) <= {"window", "mask_ratio"}
-    json.dumps(method.settings())
-
-
-@every_case
-def test_counts_its_parameters(name, variant, fitted):
-    count = fitted(name, variant).method.n_parameters
-    assert count is None or count > 0
 
 
 @every_method

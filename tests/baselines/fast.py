@@ -1,0 +1,19 @@
+"""Options that make a method small enough for the contract suite; a method that is quick by itself needs none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Of `tests/conftest.py`; made known to open_clip only for methods that name it here.
+TINY_CLIP = "tiny-test-clip"
+
+FAST: dict[str, dict[str, Any]] = {
+    "diffclip": {
+        **dict.fromkeys(("stem", "width", "decoder_width", "embedding", "text_width"), 16),
+        **dict.fromkeys(("depth", "decoder_depth", "text_depth"), 1),
+        **dict.fromkeys(("heads", "decoder_heads", "text_heads", "pretrain_steps", "pretrain_epochs", "epochs"), 2),
+        **dict.fromkeys(("batch", "pretrain_batch"), 8),
+        "text_tower": "scratch",  # CLIP's weights are not at hand everywhere
+    },
+    "two_branch_cnn": {"width": 0.05, "branch_steps": 5, "fusion_steps": 5},
+}

@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
     runs = commands.add_parser("runs", parents=[common], help="records -> runs.csv, one row per run")
     runs.set_defaults(make=_runs)
-    tables = commands.add_parser("tables", parents=[common, chosen], help="runs.csv -> tables (.md, .tex, .csv)")
+    tables = commands.add_parser("tables", parents=[common, chosen], help="runs.csv -> tables (.md, .tex, .csv, .html)")
     tables.set_defaults(make=_tables)
     figures = commands.add_parser("figures", parents=[common, chosen], help="runs.csv -> figures (.pdf, .png)")
     figures.add_argument(

@@ -1,4 +1,4 @@
-"""Tables of a scene under a protocol, each as Markdown, LaTeX and CSV."""
+"""Tables of a scene under a protocol, each as Markdown, LaTeX, CSV and HTML."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from diffclip.files import write_atomically
 from diffclip.study import layout
 from report.frame import View, view
 from report.study import Study, asked
+from report.tables.html import html
 from report.tables.latex import latex
 from report.tables.main import main_table
 from report.tables.markdown import markdown
@@ -32,7 +33,7 @@ def make_tables(study: Study, runs: pd.DataFrame, scene: str | None, protocol: s
             shown = view(study, runs, found, name)
             for kind, build in KINDS.items():
                 table = build(shown)
-                for form, write in (("md", markdown), ("tex", latex), ("csv", long_csv)):
+                for form, write in (("md", markdown), ("tex", latex), ("csv", long_csv), ("html", html)):
                     path = study.folder / layout.TABLE.format(scene=found, protocol=name, kind=kind, format=form)
                     yield _written(path, write(table))
 

@@ -48,7 +48,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, ready to be written as Markdown, LaTeX or CSV.
+    """A table, ready to be written as Markdown, LaTeX, CSV or HTML.
 
     Attributes:
         label: name for cross-references.

@@ -1,4 +1,4 @@
-"""runs.csv -> tables: numbers, marks, footnotes, and the three formats."""
+"""runs.csv -> tables: numbers, marks, footnotes, and the four formats."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def metric(folder: Path, row: str, name: str = "oa") -> list[float]:
     return [record["metrics"][name] for record in records if record["status"] == "ok"]
 
 
-def test_every_scene_and_protocol_has_both_tables_in_three_formats(tables: Path) -> None:
+def test_every_scene_and_protocol_has_both_tables_in_four_formats(tables: Path) -> None:
     expected = {
         f"toy_{protocol}_{kind}.{form}"
         for protocol in ("paper", "strict")
         for kind in ("main", "per_class")
-        for form in ("md", "tex", "csv")
+        for form in ("md", "tex", "csv", "html")
     }
     assert {path.name for path in tables.iterdir()} == expected
 

@@ -1,6 +1,6 @@
 """From records to tables and figures; nothing here imports torch."""
 
-TABLE_FORMATS = ["md", "tex", "csv"]
+TABLE_FORMATS = ["md", "tex", "csv", "html"]
 FIGURE_FORMATS = ["pdf", "png"]
 REPORT_SOURCES = sorted(glob("report/**/*.py", recursive=True)) + glob(
     "report/*.mplstyle"

@@ -1,0 +1,93 @@
+"""A table as HTML: a document that opens by itself, whose body the page shows as it is.
+
+What a cell's runs have in common stands in `data-runs` attributes (JSON, by columns of `runs.csv`) of the table, of its
+rows and of its columns; together they name the runs behind a cell. `data-value` is a cell's number, for sorting.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from html import escape
+from itertools import groupby
+from typing import Any
+
+from report.collect import IDENTITY
+from report.summary import Summary
+from report.tables.table import DECIMALS, Line, Mark, Table
+
+_HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 14px/1.45 system-ui, sans-serif; margin: 1rem; }}
+table {{ border-collapse: collapse; border-block: 2px solid; }}
+caption {{ text-align: left; max-width: 60rem; padding-bottom: .5rem; }}
+th, td {{ padding: .15rem .5rem; white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }}
+th[scope=row] {{ text-align: left; font-weight: normal; }}
+thead, tbody + tbody {{ border-top: 1px solid; }}
+</style>
+</head>
+<body>
+"""
+_TAIL = "</body>\n</html>\n"
+
+
+def html(table: Table) -> str:
+    """Return the document of a table."""
+    lines = list(table.lines)
+    places = [place for place, line in enumerate(lines) if line.after_rule]
+    bodies = [lines[start:end] for start, end in zip([0, *places], [*places, len(lines)], strict=True)]
+    parts = [
+        f'<table id="{escape(table.label)}"{_runs(table.keys)}>',
+        f"<caption>{escape(table.caption)}</caption>",
+        "".join(f"<col{_runs(keys)}/>" for keys in (*({} for _ in table.stub), *(c.keys for c in table.columns))),
+        f"<thead>\n{_head(table)}\n</thead>",
+        *("\n".join(["<tbody>", *map(_row, body), "</tbody>"]) for body in bodies),
+        "</table>",
+    ]
+    notes = "".join(f"<li>{escape(note)}</li>\n" for note in table.notes)
+    body = "\n".join([*parts, f'<ul class="notes">\n{notes}</ul>' if notes else ""])
+    return f"{_HEAD.format(title=escape(table.label))}{body}\n{_TAIL}"
+
+
+def body_of(document: str) -> str:
+    """Return what stands between the head and the end of such a document."""
+    return document.partition("<body>\n")[2].removesuffix(_TAIL)
+
+
+def _runs(keys: Mapping[str, Any]) -> str:
+    """Return the attribute that says which runs are meant, or "" where keys name none."""
+    chosen = {key: value for key, value in keys.items() if key in IDENTITY}
+    return f" data-runs='{escape(json.dumps(chosen))}'" if chosen else ""
+
+
+def _head(table: Table) -> str:
+    grouped = any(column.group for column in table.columns)
+    tall = ' rowspan="2"' if grouped else ""
+    stubs = "".join(f'<th scope="col"{tall}>{escape(text)}</th>' for text in table.stub)
+    labels = "".join(f'<th scope="col">{escape(column.label)}</th>' for column in table.columns)
+    if not grouped:
+        return f"<tr>{stubs}{labels}</tr>"
+    groups = ((group, len(list(found))) for group, found in groupby(column.group for column in table.columns))
+    spans = "".join(f'<th scope="colgroup" colspan="{size}">{escape(group)}</th>' for group, size in groups)
+    return f"<tr>{stubs}{spans}</tr>\n<tr>{labels}</tr>"
+
+
+def _row(line: Line) -> str:
+    stubs: Iterable[str] = (f'<th scope="row">{escape(text)}</th>' for text in line.stub)
+    cells = (_cell(cell, mark) for cell, mark in zip(line.cells, line.marks, strict=True))
+    return f"<tr{_runs(line.keys)}>{''.join(stubs)}{''.join(cells)}</tr>"
+
+
+def _cell(cell: Summary, mark: Mark) -> str:
+    runs = "" if cell.complete else f" <small>({cell.n} of {cell.expected})</small>"
+    if cell.mean is None:
+        return f"<td>–{runs}</td>"
+    mean = f"{cell.mean:.{DECIMALS}f}"
+    marked = {"best": f"<strong>{mean}</strong>", "second": f"<u>{mean}</u>", "": mean}[mark]
+    spread = "" if cell.std is None else f" <small>± {cell.std:.{DECIMALS}f}</small>"
+    return f'<td data-value="{cell.mean:.6g}">{marked}{spread}{runs}</td>'

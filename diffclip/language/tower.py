@@ -50,12 +50,12 @@ class TextTower(nn.Module):
             nn.init.zeros_(block.get_parameter("attention.qkv.bias"))
             nn.init.zeros_(block.get_parameter("attention.out.bias"))
 
-    def forward(self, ids: Int64[Tensor, "K L"]) -> Float[Tensor, "*seeds K E"]:
+    def forward(self, ids: Int64[Tensor, "*seeds K L"]) -> Float[Tensor, "*seeds K E"]:
         """Return the embeddings of K texts; the end of a text is its row's highest id."""
         tokens = self.tokens(ids) + self.positions()[..., None, : ids.shape[-1], :]
         for block in self.blocks:
             tokens = block(tokens, causal=True)
-        end = ids.argmax(-1)[:, None, None].expand(*tokens.shape[:-2], 1, tokens.shape[-1])
+        end = ids.argmax(-1)[..., None, None].expand(*tokens.shape[:-2], 1, tokens.shape[-1])
         return self.projection(self.norm(tokens.gather(-2, end))[..., 0, :])
 
 
@@ -82,6 +82,6 @@ class Ensemble(nn.Module):
         self.tower = tower
         self.sets = sets
 
-    def forward(self, ids: Int64[Tensor, "PK L"]) -> Float[Tensor, "*seeds K E"]:
+    def forward(self, ids: Int64[Tensor, "*seeds PK L"]) -> Float[Tensor, "*seeds K E"]:
         """Return the embeddings of K classes; texts come as for `mean_embedding`."""
         return mean_embedding(self.tower(ids), self.sets)

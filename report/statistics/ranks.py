@@ -1,0 +1,86 @@
+"""Ranks of methods over scenes and shots: Friedman's test and Nemenyi's critical difference (Demsar 2006)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from report.statistics.paired import ALPHA
+
+# Fewer blocks or methods than these say nothing: the test would be of one order, or of two methods.
+LEAST_BLOCKS, LEAST_METHODS = 2, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Ranks of k methods over N blocks.
+
+    Attributes:
+        average: (k,) mean rank of every method; 1 is best, ties share.
+        blocks: N.
+        p: of Friedman's chi-squared test that all methods rank alike.
+        p_iman_davenport: of the F test that Demsar prefers, as the chi-squared one is conservative.
+        nemenyi: (k, k) p values of Nemenyi's test of every pair.
+        critical_difference: least difference of two mean ranks that is significant at 5 %.
+    """
+
+    average: Float[np.ndarray, " k"]
+    blocks: int
+    p: float
+    p_iman_davenport: float
+    nemenyi: Float[np.ndarray, "k k"]
+    critical_difference: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the methods differ at all; only then pairs may be told apart."""
+        return self.p_iman_davenport <= ALPHA
+
+    def cliques(self) -> list[tuple[int, ...]]:
+        """Return the largest groups within which no two differ by the critical difference, best rank first."""
+        order = np.argsort(self.average, kind="stable")
+        found: list[tuple[int, ...]] = []
+        for start in range(len(order)):
+            within = self.average[order] <= self.average[order[start]] + self.critical_difference
+            group = tuple(int(place) for place in order[start:][within[start:]])
+            if len(group) > 1 and not (found and set(group) <= set(found[-1])):
+                found.append(group)
+        return found
+
+
+def ranks_over(scores: Float[np.ndarray, "N k"]) -> Ranks | None:
+    """Rank methods in every block (higher is better) and test; None with fewer than two blocks or three methods.
+
+    Args:
+        scores: mean accuracy per block (a scene at a number of shots) and method, without gaps.
+    """
+    from scipy.stats import f, friedmanchisquare, rankdata
+
+    blocks, methods = scores.shape
+    if blocks < LEAST_BLOCKS or methods < LEAST_METHODS:
+        return None
+    average = rankdata(-scores, axis=1).mean(axis=0)
+    if np.ptp(scores, axis=1).max() == 0:
+        chi2, p = 0.0, 1.0
+    else:
+        chi2, p = (float(found) for found in friedmanchisquare(*scores.T))
+    degrees, rest = methods - 1, blocks * (methods - 1) - chi2
+    # All blocks in the same order leave nothing for the denominator.
+    p_f = 0.0 if rest <= 1e-12 else float(f.sf((blocks - 1) * chi2 / rest, degrees, degrees * (blocks - 1)))
+    return Ranks(average, blocks, p, p_f, _nemenyi(scores), critical_difference(methods, blocks))
+
+
+def _nemenyi(scores: Float[np.ndarray, "N k"]) -> Float[np.ndarray, "k k"]:
+    from scikit_posthocs import posthoc_nemenyi_friedman
+
+    return posthoc_nemenyi_friedman(scores).to_numpy()
+
+
+def critical_difference(methods: int, blocks: int) -> float:
+    """Return q sqrt(k (k + 1) / 6 N), q being the studentised range of k means at 5 % divided by sqrt 2."""
+    from scipy.stats import studentized_range
+
+    q = float(studentized_range.ppf(1 - ALPHA, methods, np.inf)) / np.sqrt(2)
+    return q * float(np.sqrt(methods * (methods + 1) / (6 * blocks)))

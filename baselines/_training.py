@@ -1,4 +1,4 @@
-"""What supervised networks share: windows gathered on the device, one training loop, and inference.
+"""What networks share: windows gathered on the device, batches, one training loop, and inference.
 
 It imports torch, so methods import this module inside their hooks.
 """
@@ -6,9 +6,9 @@ It imports torch, so methods import this module inside their hooks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -20,55 +20,67 @@ from diffclip.progress import Progress
 from diffclip.protocol.method import Scores
 from diffclip.protocol.task import FewShotTask
 from diffclip.randomness import seeded_torch
-from diffclip.scene.scene import Imagery, PixelIndex, Scaling
+from diffclip.scene.scene import PixelIndex
 from diffclip.scene.windows import Windows
 
-Batch: TypeAlias = tuple[Tensor, Tensor, Tensor]  # hsi (n, B, w, w), aux (n, C, w, w), targets (n,)
+if TYPE_CHECKING:
+    from baselines._supervised import Turns
+
+Inputs: TypeAlias = tuple[Tensor, ...]  # one (n, C, w, w) per raster stack
+Batch: TypeAlias = tuple[Inputs, Tensor]  # and the targets (n,)
+Optimizer: TypeAlias = Literal["adam", "adamw", "nadam", "sgd"]
+
+_TURNS = {"none": 1, "flips": 4, "all": 8}
 
 
-class PairedWindows:
-    """Windows of cube and rasters around the same pixels; the scene lives on the device once.
+class StackedWindows:
+    """Windows of several raster stacks around the same pixels; the rasters live on the device once.
 
     Args:
-        imagery: what the sensors saw.
+        rasters: (H, W, C) stacks.
         window: odd side w of the windows.
-        device: where scene and windows live.
-        scaling: how channels are scaled.
+        device: where rasters and windows live.
+
+    Attributes:
+        channels: C of every stack.
     """
 
-    def __init__(self, imagery: Imagery, window: int, device: str, scaling: Scaling = "standard") -> None:
-        hsi, aux = imagery.scaled(scaling)
-        self._hsi, self._aux = Windows(hsi, window, device), Windows(aux, window, device)
+    def __init__(self, rasters: Sequence[Float[np.ndarray, "H W _C"]], window: int, device: str) -> None:
+        self._windows = [Windows(raster, window, device) for raster in rasters]
         self._side = window
-        self._orders = mirrored_orders(window).to(device)
+        self._orders = turned_orders(window).to(device)
+        self.channels = tuple(raster.shape[2] for raster in rasters)
 
-    def __call__(
-        self, pixels: Int64[Tensor, " n"], flips: Int64[Tensor, " n"] | None = None
-    ) -> tuple[Float[Tensor, "n B w w"], Float[Tensor, "n C w w"]]:
-        """Return both windows around `pixels` (flat positions); `flips` picks one of `mirrored_orders` for each."""
+    def __call__(self, pixels: Int64[Tensor, " n"], turns: Int64[Tensor, " n"] | None = None) -> Inputs:
+        """Return the (n, C, w, w) windows around `pixels` (flat positions), each in one of the `turned_orders`."""
         found = []
-        for windows in (self._hsi, self._aux):
+        for windows in self._windows:
             tokens = windows(pixels)  # (n, w * w, channels)
-            if flips is not None:
-                tokens = tokens.gather(1, self._orders[flips][:, :, None].expand_as(tokens))
+            if turns is not None:
+                tokens = tokens.gather(1, self._orders[turns][:, :, None].expand_as(tokens))
             found.append(tokens.transpose(1, 2).unflatten(2, (self._side, self._side)))
-        return found[0], found[1]
+        return tuple(found)
 
 
-def mirrored_orders(window: int) -> Int64[Tensor, "4 tokens"]:
-    """Return the order of a window's tokens as they are, mirrored up-down, left-right, and both."""
+def turned_orders(window: int) -> Int64[Tensor, "8 tokens"]:
+    """Return the order of a window's tokens as they are, mirrored up-down, left-right, both; then these transposed."""
     square = torch.arange(window * window).view(window, window)
-    return torch.stack([square.flip(axes).flatten() for axes in ((), (0,), (1,), (0, 1))])
+    return torch.stack([x.flip(axes).flatten() for x in (square, square.T) for axes in ((), (0,), (1,), (0, 1))])
 
 
 @contextmanager
 def seeded(task: FewShotTask, name: str) -> Iterator[None]:
-    """Let initial weights and dropout follow the run's seed, and kernels give the same result every time."""
+    """Let initial weights follow the run's seed, and kernels give the same result every time."""
     with seeded_torch(task.seed, name, device=task.device), repeatable_kernels(task.device):
         yield
 
 
-def labelled_batches(task: FewShotTask, windows: PairedWindows, size: int, *, flips: bool) -> Iterator[Batch]:
+def batches_per_epoch(samples: int, size: int) -> int:
+    """Return how many batches of at most `size` an epoch has; none of them of one sample where that can be helped."""
+    return max(1, min(math.ceil(samples / size), samples // 2))
+
+
+def labelled_batches(task: FewShotTask, windows: StackedWindows, size: int, turns: Turns) -> Iterator[Batch]:
     """Yield training batches for ever, shuffled anew in every epoch.
 
     Args:
@@ -76,48 +88,63 @@ def labelled_batches(task: FewShotTask, windows: PairedWindows, size: int, *, fl
         windows: gathers the inputs.
         size: largest batch, 2 or more. The batches of an epoch differ by one sample at most; one may grow to 3 rather
             than leave a batch of one, which batch normalisation could not take.
-        flips: mirror every window up-down and left-right at random.
+        turns: how windows are mirrored or turned at random.
     """
     generator = task.torch_generator("batches")
     pixels = torch.from_numpy(task.train_pixels).to(task.device)
     targets = torch.from_numpy(task.train_targets).to(task.device)
-    n = len(pixels)
-    per_epoch = max(1, min(math.ceil(n / size), n // 2))
+    per_epoch = batches_per_epoch(len(pixels), size)
     while True:
-        for rows in torch.randperm(n, generator=generator).tensor_split(per_epoch):
-            turned = torch.randint(4, rows.shape, generator=generator).to(task.device) if flips else None
+        for rows in torch.randperm(len(pixels), generator=generator).tensor_split(per_epoch):
+            turned = torch.randint(_TURNS[turns], rows.shape, generator=generator).to(task.device)
             rows = rows.to(task.device)
-            yield *windows(pixels[rows], turned), targets[rows]
+            yield windows(pixels[rows], None if turns == "none" else turned), targets[rows]
+
+
+def optimizer_of(
+    name: Optimizer, parameters: Iterator[nn.Parameter], rate: float, weight_decay: float, momentum: float
+) -> torch.optim.Optimizer:
+    """Return an optimiser; `momentum` matters to gradient descent alone."""
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, weight_decay=weight_decay, momentum=momentum)
+    if name == "nadam":
+        return torch.optim.NAdam(parameters, lr=rate, weight_decay=weight_decay)
+    kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
+    return kind(parameters, lr=rate, weight_decay=weight_decay, fused=True)
 
 
 def minimise(
-    loss_of: Callable[[Tensor, Tensor, Tensor], Float[Tensor, ""]],
+    loss_of: Callable[[Inputs, Tensor], Float[Tensor, ""]],
     batches: Iterator[Batch],
     optimizer: torch.optim.Optimizer,
     steps: int,
     name: str,
+    schedule: Callable[[float], float] = lambda done: 1.0,
 ) -> None:
     """Make `steps` updates; the last weights count, no checkpoint is picked.
 
     Args:
-        loss_of: loss of one batch, called with its (hsi, aux, targets).
+        loss_of: loss of one batch, called with its inputs and targets.
         batches: where batches come from.
         optimizer: what is updated, and how.
         steps: number of updates.
         name: shown beside the progress.
+        schedule: factor on the learning rate, of the share of the updates that is done (0 to below 1).
     """
     progress = Progress(name, steps)
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(step / max(1, steps)))
     for _ in progress:
         optimizer.zero_grad(set_to_none=True)
         loss = loss_of(*next(batches))
         loss.backward()
         optimizer.step()
+        rates.step()
         progress.note(loss=loss.detach())
 
 
 @torch.inference_mode()
 def scores(
-    network: nn.Module, windows: PairedWindows, pixels: PixelIndex, task: FewShotTask, batch: int = 256
+    network: nn.Module, windows: StackedWindows, pixels: PixelIndex, task: FewShotTask, batch: int = 256
 ) -> Scores:
     """Return the network's (n, K) logits for `pixels`.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from baselines._supervised import Turns
 from diffclip.errors import UserError
 from diffclip.protocol.method import Method, Scores
 from diffclip.protocol.task import FewShotTask
@@ -44,7 +45,7 @@ class TwoBranchCNN(Method):
             batch: largest batch, at least 2.
             branch_learning_rate: of the first stage.
             fusion_learning_rate: of the second stage.
-            flips: mirror training windows at random.
+            turns: mirror training windows at random ("flips"), also turn them by quarters ("all"), or neither.
         """
 
         width: float = 1.0
@@ -53,7 +54,7 @@ class TwoBranchCNN(Method):
         batch: int = 100
         branch_learning_rate: float = 1e-4
         fusion_learning_rate: float = 5e-3
-        flips: bool = True
+        turns: Turns = "flips"
 
         def __post_init__(self) -> None:
             if self.batch < 2 or self.width <= 0 or min(self.branch_steps, self.fusion_steps) < 0:
@@ -65,24 +66,27 @@ class TwoBranchCNN(Method):
         from torch.nn.functional import cross_entropy
 
         from baselines import _training
+        from baselines._networks.layers import draw_from
         from baselines._networks.two_branch import MIN_BANDS, BranchHeads, TwoBranch
 
         bands, channels, classes = task.scene.hsi.shape[2], task.scene.aux.shape[2], len(task.classes)
         if bands < MIN_BANDS:
             raise UserError(f"two_branch_cnn: found {bands} bands, expected {MIN_BANDS} or more")
         options = self.options
-        self.windows = _training.PairedWindows(task.scene, task.window, task.device)
-        batches = _training.labelled_batches(task, self.windows, options.batch, flips=options.flips)
+        self.windows = _training.StackedWindows(task.scene.scaled("standard"), task.window, task.device)
+        batches = _training.labelled_batches(task, self.windows, options.batch, options.turns)
         with _training.seeded(task, "network"):
             network = TwoBranch(bands, channels, classes, task.window, options.width).to(task.device).train()
             heads = BranchHeads(network, classes).to(task.device)
+            for module in (network, heads):
+                draw_from(module, task.torch_generator(f"dropout of {type(module).__name__}", on_device=True))
 
-            def branch_loss(hsi: torch.Tensor, aux: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-                of_hsi, of_aux = heads(*network.branches(hsi, aux))
+            def branch_loss(inputs: _training.Inputs, targets: torch.Tensor) -> torch.Tensor:
+                of_hsi, of_aux = heads(*network.branches(*inputs))
                 return cross_entropy(of_hsi, targets) + cross_entropy(of_aux, targets)
 
-            def fusion_loss(hsi: torch.Tensor, aux: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-                return cross_entropy(network(hsi, aux), targets)
+            def fusion_loss(inputs: _training.Inputs, targets: torch.Tensor) -> torch.Tensor:
+                return cross_entropy(network(*inputs), targets)
 
             # The branches share no weight, so the sum of their losses trains each as if alone.
             adam = torch.optim.Adam([*network.parameters(), *heads.parameters()], lr=options.branch_learning_rate)

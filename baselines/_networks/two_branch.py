@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from baselines._networks.layers import Dropout
+
 MIN_BANDS = 14  # what two valid 1-D convolutions (11 and 3 bands) and a pooling by 2 need
 
 
@@ -94,7 +96,7 @@ class TwoBranch(nn.Module):
         self.aux_features = pooled**2 * filters(128)
         fused = self.hsi_features + self.aux_features
         self.classifier = nn.Sequential(
-            nn.BatchNorm1d(fused), nn.Dropout(0.25), nn.Linear(fused, filters(128)), leaky(),
+            nn.BatchNorm1d(fused), Dropout(0.25), nn.Linear(fused, filters(128)), leaky(),
             nn.Linear(filters(128), classes),
         )  # fmt: skip
 
@@ -115,8 +117,8 @@ class BranchHeads(nn.Module):
 
     def __init__(self, network: TwoBranch, classes: int) -> None:
         super().__init__()
-        self.hsi = nn.Sequential(nn.Dropout(0.5), nn.Linear(network.hsi_features, classes))
-        self.aux = nn.Sequential(nn.Dropout(0.5), nn.Linear(network.aux_features, classes))
+        self.hsi = nn.Sequential(Dropout(0.5), nn.Linear(network.hsi_features, classes))
+        self.aux = nn.Sequential(Dropout(0.5), nn.Linear(network.aux_features, classes))
 
     def forward(
         self, hsi: Float[Tensor, "n F"], aux: Float[Tensor, "n G"]

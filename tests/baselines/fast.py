@@ -7,6 +7,7 @@ from typing import Any
 # Of `tests/conftest.py`; made known to open_clip only for methods that name it here.
 TINY_CLIP = "tiny-test-clip"
 
+BRIEF = {"epochs": 1, "least_steps": 3, "batch": 8}
 FAST: dict[str, dict[str, Any]] = {
     "diffclip": {
         **dict.fromkeys(("stem", "width", "decoder_width", "embedding", "text_width"), 16),
@@ -15,5 +16,9 @@ FAST: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("batch", "pretrain_batch"), 8),
         "text_tower": "scratch",  # CLIP's weights are not at hand everywhere
     },
+    "cnn_1d": BRIEF,
+    "cnn_2d": {**BRIEF, "width": 0.1, "kernel": 2},
+    "cnn_3d": {**BRIEF, "width": 0.1, "window": 5},
+    "hybridsn": {**BRIEF, "width": 0.1, "window": 9},
     "two_branch_cnn": {"width": 0.05, "branch_steps": 5, "fusion_steps": 5},
 }

@@ -12,31 +12,33 @@ from baselines import _training
 from diffclip.scene.windows import Windows
 
 
-def test_both_windows_show_the_same_place_and_flip_together(tiny_scene):
+def test_both_windows_show_the_same_place_and_turn_together(tiny_scene):
     imagery = tiny_scene().imagery
-    windows = _training.PairedWindows(imagery, 5, "cpu", scaling="none")
+    windows = _training.StackedWindows((imagery.hsi, imagery.aux), 5, "cpu")
     pixels = torch.tensor([0, 100, 575])
-    for flips, axes in enumerate([(), (2,), (3,), (2, 3)]):
-        found = windows(pixels, torch.full((3,), flips))
+    flips = [(), (2,), (3,), (2, 3)]
+    for turn, (transposed, axes) in enumerate([(t, a) for t in (False, True) for a in flips]):
+        found = windows(pixels, torch.full((3,), turn))
         for array, window in zip((imagery.hsi, imagery.aux), found, strict=True):
             tokens = Windows(array, 5)(pixels)
-            expected = tokens.transpose(1, 2).reshape(3, array.shape[2], 5, 5).flip(axes)
+            square = tokens.transpose(1, 2).reshape(3, array.shape[2], 5, 5)
+            expected = (square.mT if transposed else square).flip(axes)
             torch.testing.assert_close(window, expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("size", [2, 4, 8, 100])
 def test_every_epoch_shows_every_sample_once_and_leaves_no_batch_of_one(size, tiny_scene, draw_task):
     task = draw_task(tiny_scene(), shots=3)
-    windows = _training.PairedWindows(task.scene, 3, "cpu")
-    batches = _training.labelled_batches(task, windows, size, flips=False)
+    windows = _training.StackedWindows([task.scene.hsi], 3, "cpu")
+    batches = _training.labelled_batches(task, windows, size, "none")
     n = len(task.train_pixels)
     per_epoch = min(-(-n // size), n // 2)
     for _ in range(2):
         epoch = list(itertools.islice(batches, per_epoch))
-        sizes = [len(targets) for _, _, targets in epoch]
+        sizes = [len(targets) for _, targets in epoch]
         assert sum(sizes) == n
         assert 1 < min(sizes) <= max(sizes) <= max(size, 3)
-        counts = np.bincount(torch.cat([targets for _, _, targets in epoch]).numpy())
+        counts = np.bincount(torch.cat([targets for _, targets in epoch]).numpy())
         assert counts.tolist() == [3, 3, 3]
 
 
@@ -54,7 +56,7 @@ def test_seeded_blocks_repeat_and_leave_torchs_generator_alone(tiny_scene, draw_
 
 def test_no_pixels_give_no_scores(tiny_scene, draw_task):
     task = draw_task(tiny_scene())
-    windows = _training.PairedWindows(task.scene, 3, "cpu")
+    windows = _training.StackedWindows(task.scene.scaled("standard"), 3, "cpu")
 
     class Centre(torch.nn.Module):
         def forward(self, hsi: torch.Tensor, aux: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,16 @@ def choose_device(wanted: str) -> str:
     return "cpu"
 
 
+# Measured on a CPU, where batching gains nothing; on a GPU the paper's ten, until `workflow/scripts/gpu_benchmark.sh`
+# has told better (docs/performance.md).
+_SEEDS_AT_ONCE = {"cpu": 1, "cuda": 10}
+
+
+def seeds_at_once(wanted: int | None, device: str) -> int:
+    """Return how many seeds of a cell are trained as one model: `wanted`, or by default what suits the device."""
+    return _SEEDS_AT_ONCE[device] if wanted is None else wanted
+
+
 def has_nvidia_driver() -> bool:
     """Return whether an NVIDIA driver is loaded; a cheap guess at a GPU that needs no torch, for planning only."""
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None

@@ -9,18 +9,19 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from diffclip.device import seeds_at_once as seeds_that_suit
 from diffclip.errors import UserError
 from diffclip.files import write_atomically
 from diffclip.protocol.catalogue import make_method
-from diffclip.protocol.checkpoints import Checkpoint, checkpoint_name, make_checkpoint
-from diffclip.protocol.evaluation import Run, make_run
+from diffclip.protocol.checkpoints import Checkpoint, checkpoint_name, make_checkpoints
+from diffclip.protocol.evaluation import Run, make_runs
 from diffclip.protocol.method import Pretraining
 from diffclip.protocol.provenance import sha256_of
 from diffclip.protocol.records import Identity, Record, read_record
@@ -90,16 +91,40 @@ def pretraining_scene(pretraining: Pretraining, tested: Scene, root: Path) -> Sc
     return prepare_scene(pretraining.scene, root)
 
 
-def make_pretraining(pretraining: Pretraining, scene: Scene, seed: int, root: Path, *, device: str) -> Checkpoint:
-    """Return the checkpoint of a pretraining on a scene, made below `root` unless it is there and up to date."""
+def make_pretraining(
+    pretraining: Pretraining,
+    scene: Scene,
+    seeds: Sequence[int],
+    root: Path,
+    *,
+    device: str,
+    seeds_at_once: int | None = None,
+) -> list[Checkpoint]:
+    """Return the checkpoints of a pretraining on a scene, made below `root` unless they are there and up to date.
+
+    Args:
+        pretraining: what to make.
+        scene: to learn from.
+        seeds: one checkpoint each.
+        root: the study's folder.
+        device: "cpu" or "cuda".
+        seeds_at_once: how many seeds are trained as one model; None: what suits the device.
+    """
     name = checkpoint_name(pretraining)
-    path = root / layout.CHECKPOINT.format(scene=scene.name, checkpoint=name, seed=seed)
-    return make_checkpoint(pretraining, scene, seed, path, device=device)
+    made: list[Checkpoint] = []
+    for group in _groups(seeds, seeds_that_suit(seeds_at_once, device) if pretraining.many else 1):
+        paths = [root / layout.CHECKPOINT.format(scene=scene.name, checkpoint=name, seed=seed) for seed in group]
+        made += make_checkpoints(pretraining, scene, group, paths, device=device, seeds_at_once=seeds_at_once)
+    return made
+
+
+def _groups(seeds: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [seeds[start : start + size] for start in range(0, len(seeds), size)]
 
 
 def run_cell(
     cell: Cell,
-    seeds: Iterable[int],
+    seeds: Sequence[int],
     root: Path,
     *,
     options: Mapping[str, Any],
@@ -107,6 +132,7 @@ def run_cell(
     on_small_class: OnSmallClass = "error",
     device: str = "cpu",
     card: str | None = None,
+    seeds_at_once: int | None = None,
 ) -> list[Record]:
     """Make the records of all seeds of a cell below `root`; finished ones that are up to date are kept.
 
@@ -119,33 +145,45 @@ def run_cell(
         on_small_class: what becomes of classes too small for the shots.
         device: "cpu" or "cuda".
         card: name or path of the scene's card; default: the cell's scene.
+        seeds_at_once: how many seeds are trained as one model, by methods that can; None: what suits the device.
 
     Raises:
         UserError: wrong input; a method that fails otherwise leaves a record that says why, and the next seed goes on.
     """
-    runs = _runs(cell, seeds, root, options, margin, on_small_class, device, card)
-    return [_record(run, root / cell.record(run.identity.seed)) for run in runs]
+    joins = make_method(cell.method, cell.variant, options).joins_seeds
+    groups = _groups(seeds, seeds_that_suit(seeds_at_once, device) if joins else 1)
+    found = _runs(cell, groups, root, options, margin, on_small_class, device, card, seeds_at_once)
+    return [record for runs in found for record in _records(runs, root)]
 
 
 def _runs(
     cell: Cell,
-    seeds: Iterable[int],
+    groups: Sequence[Sequence[int]],
     root: Path,
     options: Mapping[str, Any],
     margin: int,
     on_small_class: OnSmallClass,
     device: str,
     card: str | None,
-) -> Iterator[Run]:
-    """Yield the runs of a cell, each with its split and its checkpoint made first; arguments as for `run_cell`."""
+    seeds_at_once: int | None,
+) -> Iterator[list[Run]]:
+    """Yield the runs of each group of seeds, their splits and checkpoints made first; arguments as for `run_cell`."""
     scene = prepare_scene(card or cell.scene, root)
     pretraining = make_method(cell.method, cell.variant, options).pretraining(cell.window, cell.mask_ratio)
     source = pretraining_scene(pretraining, scene, root) if pretraining else scene
-    for seed in seeds:
-        method = make_method(cell.method, cell.variant, options)
-        split = make_split(scene, cell.protocol, cell.shots, seed, root, margin=margin, on_small_class=on_small_class)
-        checkpoint = make_pretraining(pretraining, source, seed, root, device=device) if pretraining else None
-        yield Run(Identity(**asdict(cell), seed=seed), method, scene, split, device, checkpoint)
+    for seeds in groups:
+        checkpoints: Sequence[Checkpoint | None] = [None] * len(seeds)
+        if pretraining:
+            checkpoints = make_pretraining(pretraining, source, seeds, root, device=device, seeds_at_once=seeds_at_once)
+        runs = []
+        for seed, checkpoint in zip(seeds, checkpoints, strict=True):
+            method = make_method(cell.method, cell.variant, options)
+            split = make_split(
+                scene, cell.protocol, cell.shots, seed, root, margin=margin, on_small_class=on_small_class
+            )
+            identity = Identity(**asdict(cell), seed=seed)
+            runs.append(Run(identity, method, scene, split, device, checkpoint, seeds_at_once))
+        yield runs
 
 
 def inspect_run(
@@ -158,6 +196,7 @@ def inspect_run(
     on_small_class: OnSmallClass = "error",
     device: str = "cpu",
     card: str | None = None,
+    seeds_at_once: int | None = None,
 ) -> Path:
     """Show what one run's two stages learned: write pictures and features (.npz) below `root`; return the path.
 
@@ -173,7 +212,7 @@ def inspect_run(
     pretraining = make_method(cell.method, cell.variant, options).pretraining(cell.window, cell.mask_ratio)
     if pretraining is None or pretraining.inspection is None:
         raise UserError(f"method {cell.method}, variant {cell.variant}: has no pretraining to inspect")
-    (run,) = _runs(cell, [seed], root, options, margin, on_small_class, device, card)
+    ((run,),) = _runs(cell, [[seed]], root, options, margin, on_small_class, device, card, seeds_at_once)
     pixels = _balanced(run.scene, run.tested, seed)
     module, _, function = pretraining.inspection.partition(":")
     found = getattr(importlib.import_module(module), function)(run.method, run.task, pretraining.settings, pixels)
@@ -193,17 +232,24 @@ def _balanced(scene: Scene, split: Split, seed: int) -> PixelIndex:
     return np.concatenate([generator.permutation(split.test[labels == k])[:each] for k in classes])
 
 
-def _record(run: Run, path: Path) -> Record:
-    kept = _finished(run, path)
-    if kept is not None:
-        log.info("%s is up to date", path)
-        return kept
-    record = make_run(run, path)
-    if record.metrics is None:
-        log.error("%s: failed: %s", path, record.reason)
-    else:
-        log.info("%s: OA %.2f, AA %.2f, kappa %.2f", path, record.metrics.oa, record.metrics.aa, record.metrics.kappa)
-    return record
+def _records(runs: Sequence[Run], root: Path) -> list[Record]:
+    """Make the runs of a group that are not there yet, together; return the records of all."""
+    paths = [root / Cell(**run.identity.model_dump(exclude={"seed"})).record(run.identity.seed) for run in runs]
+    found = {path: _finished(run, path) for run, path in zip(runs, paths, strict=True)}
+    waiting = [(run, path) for run, path in zip(runs, paths, strict=True) if found[path] is None]
+    for path, kept in found.items():
+        if kept is not None:
+            log.info("%s is up to date", path)
+    if waiting:
+        made = make_runs(*zip(*waiting, strict=True))
+        found |= {path: record for (_, path), record in zip(waiting, made, strict=True)}
+        for (_, path), record in zip(waiting, made, strict=True):
+            if record.metrics is None:
+                log.error("%s: failed: %s", path, record.reason)
+            else:
+                metrics = record.metrics
+                log.info("%s: OA %.2f, AA %.2f, kappa %.2f", path, metrics.oa, metrics.aa, metrics.kappa)
+    return [record for record in found.values() if record is not None]
 
 
 def _finished(run: Run, path: Path) -> Record | None:

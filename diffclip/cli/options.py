@@ -30,6 +30,12 @@ MaskRatio = Annotated[float, typer.Option(help="share of hidden tokens in stage 
 Margin = Annotated[
     int | None, typer.Option(help="strict: least distance of training and test pixels; default: the window")
 ]
+SeedsAtOnce = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="seeds that are trained as one model, by methods that can; default: what suits the device"
+    ),
+]
 OnSmallClass = Annotated[Literal["error", "skip"], typer.Option(help="for classes with too few pixels for the shots")]
 
 

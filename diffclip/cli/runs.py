@@ -19,6 +19,7 @@ from diffclip.cli.options import (
     Protocol,
     SceneName,
     Seeds,
+    SeedsAtOnce,
     Shots,
     Variant,
     Window,
@@ -46,6 +47,7 @@ def run(
     margin: Margin = None,
     on_small_class: OnSmallClass = "error",
     device: Device = "auto",
+    seeds_at_once: SeedsAtOnce = None,
     out: Out = Path("results/run"),
 ) -> None:
     """Make one cell: a record and the predictions of every seed. Finished runs that are up to date are kept."""
@@ -66,6 +68,7 @@ def run(
         # Looking for a GPU imports torch, which most rivals do without.
         device=choose_device(device) if made.uses_device else "cpu",
         card=scene,
+        seeds_at_once=seeds_at_once,
     )
     paths = [out / cell.record(record.identity.seed) for record in records]
     touch([*paths, *(path.with_suffix(".npz") for path, record in zip(paths, records, strict=True) if record.metrics)])
@@ -86,6 +89,7 @@ def pretrain(
     window: Window = 11,
     mask_ratio: MaskRatio = 0.7,
     device: Device = "auto",
+    seeds_at_once: SeedsAtOnce = None,
     out: Out = Path("results/run"),
 ) -> None:
     """Make the checkpoints that a method needs before it sees labels; cells with the same settings share them."""
@@ -99,8 +103,8 @@ def pretrain(
         raise UserError(f"method {method}, variant {variant}: needs no pretraining")
     wanted, chosen = seeds_of(seeds), choose_device(device)
     prepared = prepare_scene(pretraining.scene or scene, out)
-    for seed in wanted:
-        checkpoint = make_pretraining(pretraining, prepared, seed, out, device=chosen)
+    made_now = make_pretraining(pretraining, prepared, wanted, out, device=chosen, seeds_at_once=seeds_at_once)
+    for seed, checkpoint in zip(wanted, made_now, strict=True):
         touch([checkpoint.path, log_of(checkpoint.path)])
         typer.echo(f"seed {seed}: {checkpoint.seconds:.1f} s  {checkpoint.path}")
 
@@ -119,6 +123,7 @@ def inspect(
     margin: Margin = None,
     on_small_class: OnSmallClass = "error",
     device: Device = "auto",
+    seeds_at_once: SeedsAtOnce = None,
     out: Out = Path("results/run"),
 ) -> None:
     """Show what one run learned: write reconstructions of stage 1 and features before and after each stage (.npz)."""
@@ -138,5 +143,6 @@ def inspect(
         on_small_class=on_small_class,
         device=choose_device(device),
         card=scene,
+        seeds_at_once=seeds_at_once,
     )
     typer.echo(f"seed {seed}: {path.stat().st_size / 1e6:.1f} MB  {path}")

@@ -7,12 +7,14 @@ import importlib
 import json
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from diffclip.device import device_name
+from diffclip.errors import UserError
 from diffclip.files import write_atomically
 from diffclip.protocol import provenance
 from diffclip.protocol.method import Pretraining
@@ -53,16 +55,17 @@ def pretraining_module(pretraining: Pretraining) -> str:
     return pretraining.function.partition(":")[0]
 
 
-def _fingerprint(pretraining: Pretraining, scene_sha256: str, seed: int) -> str:
-    return provenance.sha256_of(
-        {
-            "function": pretraining.function,
-            "settings": dict(pretraining.settings),
-            "scene": scene_sha256,
-            "seed": seed,
-            "sources": sources_sha256([pretraining_module(pretraining)]),
-        }
-    )
+def _fingerprint(pretraining: Pretraining, scene_sha256: str, seed: int, seeds_at_once: int | None) -> str:
+    decided: dict[str, Any] = {
+        "function": pretraining.function,
+        "settings": dict(pretraining.settings),
+        "scene": scene_sha256,
+        "seed": seed,
+        "sources": sources_sha256([pretraining_module(pretraining)]),
+    }
+    if seeds_at_once is not None and pretraining.many is not None:
+        decided["seeds_at_once"] = seeds_at_once
+    return provenance.sha256_of(decided)
 
 
 def log_of(path: Path) -> Path:
@@ -70,46 +73,108 @@ def log_of(path: Path) -> Path:
     return path.with_suffix(".log.json")
 
 
-def find_checkpoint(pretraining: Pretraining, scene_sha256: str, seed: int, path: Path) -> Checkpoint | None:
+def find_checkpoint(
+    pretraining: Pretraining, scene_sha256: str, seed: int, path: Path, seeds_at_once: int | None = None
+) -> Checkpoint | None:
     """Return the checkpoint at `path` if it is there and was decided by just these settings, scene and sources."""
     if not (path.is_file() and log_of(path).is_file()):
         return None
     found = json.loads(log_of(path).read_text())
-    if found["fingerprint"] != _fingerprint(pretraining, scene_sha256, seed):
+    if found["fingerprint"] != _fingerprint(pretraining, scene_sha256, seed, seeds_at_once):
         return None
     return Checkpoint(path, found["fingerprint"], found["seconds"])
 
 
-def make_checkpoint(pretraining: Pretraining, scene: Scene, seed: int, path: Path, *, device: str) -> Checkpoint:
-    """Return the checkpoint at `path`, making it first unless it is there and up to date.
+def make_checkpoint(
+    pretraining: Pretraining, scene: Scene, seed: int, path: Path, *, device: str, seeds_at_once: int | None = None
+) -> Checkpoint:
+    """Return the checkpoint at `path`, making it first unless it is there and up to date."""
+    return make_checkpoints(pretraining, scene, [seed], [path], device=device, seeds_at_once=seeds_at_once)[0]
 
-    Beside it lies a log (JSON): settings, seconds, what the pretraining measured, and where it comes from.
+
+def make_checkpoints(
+    pretraining: Pretraining,
+    scene: Scene,
+    seeds: Sequence[int],
+    paths: Sequence[Path],
+    *,
+    device: str,
+    seeds_at_once: int | None = None,
+) -> list[Checkpoint]:
+    """Return the checkpoints of several seeds; those that are missing or stale are made, together where they can be.
+
+    Beside each lies a log (JSON): settings, seconds, what the pretraining measured, and where it comes from.
+
+    Args:
+        pretraining: what to make.
+        scene: to learn from.
+        seeds: one per checkpoint.
+        paths: where each lies.
+        device: "cpu" or "cuda".
+        seeds_at_once: how many seeds were asked to be trained as one model, see `Run`.
     """
-    found = find_checkpoint(pretraining, scene.sha256, seed, path)
-    if found:
-        log.info("%s is up to date", path)
-        return found
-    module, _, name = pretraining.function.partition(":")
-    function = getattr(importlib.import_module(module), name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # While the weights are being written no log vouches for them.
-    log_of(path).unlink(missing_ok=True)
-    start = time.perf_counter()
-    measured: dict[str, Any] = function(scene.imagery, pretraining.settings, seed=seed, device=device, path=path)
-    seconds = time.perf_counter() - start
-    fingerprint = _fingerprint(pretraining, scene.sha256, seed)
-    story = {
-        "fingerprint": fingerprint,
-        "seconds": seconds,
-        "device": device,
-        "device_name": device_name(device),
-        "settings": dict(pretraining.settings),
-        "scene_sha256": scene.sha256,
-        "seed": seed,
-        "packages": provenance.packages(),
-        "created": provenance.now(),
-        "measured": measured,
+    found = {
+        seed: find_checkpoint(pretraining, scene.sha256, seed, path, seeds_at_once)
+        for seed, path in zip(seeds, paths, strict=True)
     }
-    text = json.dumps(story, indent=1) + "\n"
-    write_atomically(log_of(path), lambda file: file.write(text.encode()))
-    return Checkpoint(path, fingerprint, seconds)
+    missing = {seed: path for seed, path in zip(seeds, paths, strict=True) if found[seed] is None}
+    for path in missing.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # While the weights are being written no log vouches for them.
+        log_of(path).unlink(missing_ok=True)
+    if pretraining.many is not None and len(missing) > 1:
+        try:
+            found |= _made(pretraining, scene, missing, device, seeds_at_once)
+            missing = {}
+        except UserError:
+            raise
+        except Exception:
+            log.exception("pretraining %d seeds together failed; they are pretrained one by one", len(missing))
+    for seed, path in missing.items():
+        found |= _made(pretraining, scene, {seed: path}, device, seeds_at_once)
+    return [checkpoint for checkpoint in found.values() if checkpoint is not None]
+
+
+def _made(
+    pretraining: Pretraining, scene: Scene, paths: dict[int, Path], device: str, seeds_at_once: int | None
+) -> dict[int, Checkpoint]:
+    """Pretrain one seed, or several as one training, and write their logs."""
+    start = time.perf_counter()
+    if len(paths) > 1 and pretraining.many is not None:
+        measured = _named(pretraining.many)(
+            scene.imagery, pretraining.settings, seeds=list(paths), device=device, paths=list(paths.values())
+        )
+    else:
+        ((seed, path),) = paths.items()
+        function = _named(pretraining.function)
+        measured = [function(scene.imagery, pretraining.settings, seed=seed, device=device, path=path)]
+    seconds = (time.perf_counter() - start) / len(paths)
+    made = {}
+    for (seed, path), curves in zip(paths.items(), measured, strict=True):
+        fingerprint = _fingerprint(pretraining, scene.sha256, seed, seeds_at_once)
+        story = {
+            "fingerprint": fingerprint,
+            "seconds": seconds,
+            "seeds_together": len(paths),
+            "device": device,
+            "device_name": device_name(device),
+            "settings": dict(pretraining.settings),
+            "scene_sha256": scene.sha256,
+            "seed": seed,
+            "packages": provenance.packages(),
+            "created": provenance.now(),
+            "measured": curves,
+        }
+        text = json.dumps(story, indent=1) + "\n"
+        write_atomically(log_of(path), partial(_write, text))
+        made[seed] = Checkpoint(path, fingerprint, seconds)
+    return made
+
+
+def _write(text: str, file: BinaryIO) -> None:
+    file.write(text.encode())
+
+
+def _named(function: str) -> Callable[..., Any]:
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -51,6 +52,9 @@ class Run:
         split: training and test pixels.
         device: "cpu" or "cuda" (decides nothing but time).
         checkpoint: the pretrained weights, for methods that ask for them.
+        seeds_at_once: how many seeds were asked to be trained as one model; None: what suits the device. A joint
+            training rounds otherwise, so a number that was asked for decides the result where the method joins seeds.
+        alone_because: why the run is made alone although several seeds were to be trained together.
     """
 
     identity: Identity
@@ -59,6 +63,8 @@ class Run:
     split: Split
     device: str = "cpu"
     checkpoint: Checkpoint | None = None
+    seeds_at_once: int | None = None
+    alone_because: str | None = None
 
     @property
     def classes(self) -> np.ndarray:
@@ -130,7 +136,7 @@ class Run:
     @property
     def fingerprint(self) -> str:
         """Checksum of everything that decides the result: not the device, not the number of workers."""
-        decided = {
+        decided: dict[str, Any] = {
             "config": self.config_sha256,
             "scene": self.scene.sha256,
             "split": self.split.sha256,
@@ -140,7 +146,42 @@ class Run:
             # Holds the checksum of a file that options name by its path.
             "clip_weights": self.method.clip_weights,
         }
+        if self.seeds_at_once is not None and self.method.joins_seeds:
+            decided["seeds_at_once"] = self.seeds_at_once
         return provenance.sha256_of(decided)
+
+
+def make_runs(runs: Sequence[Run], paths: Sequence[Path]) -> list[Record]:
+    """Make the runs of several seeds of a cell, trained together; see `make_run`.
+
+    Where the joint training fails, each seed is trained by itself, and its record says why.
+    """
+    if len(runs) == 1:
+        return [make_run(runs[0], paths[0])]
+    untouched = [copy.copy(run.method) for run in runs]
+    reason = None
+    try:
+        fitted = _fit_together(runs)
+    except UserError:
+        raise
+    except Exception as error:
+        log.exception("%s: training %d seeds together failed", runs[0].identity.method, len(runs))
+        reason = f"{type(error).__name__}: {error}"
+    # Out of the handler, where what the failed training held on the device is free again.
+    if reason is not None:
+        alone = [replace(run, method=method, alone_because=reason) for run, method in zip(runs, untouched, strict=True)]
+        return [make_run(run, path) for run, path in zip(alone, paths, strict=True)]
+    return [_made(run, path, fitted) for run, path in zip(runs, paths, strict=True)]
+
+
+def _fit_together(runs: Sequence[Run]) -> dict[str, float]:
+    """Fit the runs' methods together; return each one's share of the seconds, how many they are, and the memory."""
+    methods = [run.method for run in runs]
+    with _measured(runs[0].device) as spent:
+        start = time.perf_counter()
+        type(methods[0]).train_many(methods, [run.task for run in runs])
+        spent |= {"fit": (time.perf_counter() - start) / len(runs), "together": len(runs)}
+    return spent
 
 
 def make_run(run: Run, path: Path) -> Record:
@@ -149,9 +190,14 @@ def make_run(run: Run, path: Path) -> Record:
     A method that raises leaves a record with status "failed" and the reason; only `UserError` (wrong input, which
     would fail every seed) is passed on.
     """
+    return _made(run, path, {})
+
+
+def _made(run: Run, path: Path, fitted: dict[str, float]) -> Record:
+    """Make a run; `fitted` is what training it together with others has cost, or empty when it is not fitted yet."""
     with _measured(run.device) as spent:
         try:
-            scores = _scores(run, spent)
+            scores = _scores(run, spent, fitted)
         except UserError:
             raise
         except Exception as error:
@@ -164,6 +210,7 @@ def make_run(run: Run, path: Path) -> Record:
     predicted = run.classes[scores.argmax(axis=1)]
     confusion = confusion_matrix(run.scene.labels.ravel()[run.tested.test], predicted, run.classes)
     facts = _facts(run)
+    spent |= {**fitted, "memory": max(spent["memory"], fitted.get("memory", 0.0))}
     record = Record(
         status="ok",
         metrics=metrics_of(confusion, tuple(facts["class_names"])),
@@ -183,14 +230,15 @@ def make_run(run: Run, path: Path) -> Record:
     return record
 
 
-def _scores(run: Run, spent: dict[str, float]) -> Scores:
-    if run.method.oracle:
-        run.method.truth = run.scene.labels.ravel()
+def _scores(run: Run, spent: dict[str, float], fitted: dict[str, float]) -> Scores:
     start = time.perf_counter()
-    run.method.train(run.task)
-    fitted = time.perf_counter()
+    if not fitted:
+        if run.method.oracle:
+            run.method.truth = run.scene.labels.ravel()
+        run.method.train(run.task)
+    trained = time.perf_counter()
     scores = run.method.classify(run.tested.test)
-    spent |= {"fit": fitted - start, "predict": time.perf_counter() - fitted}
+    spent |= {"fit": trained - start, "predict": time.perf_counter() - trained}
     return scores
 
 
@@ -221,6 +269,8 @@ def _cost(run: Run, spent: dict[str, float]) -> Cost:
     return Cost(
         pretrain_seconds=run.checkpoint.seconds if run.checkpoint else None,
         fit_seconds=spent["fit"],
+        seeds_together=int(spent.get("together", 1)),
+        alone_because=run.alone_because,
         predict_seconds=spent["predict"],
         peak_memory_mb=spent["memory"],
         parameters=run.method.n_parameters,

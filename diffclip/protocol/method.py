@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Final, Literal, TypeAlias, final
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, final
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,9 @@ class Pretraining:
         name: what it is, for a folder's name; the checkpoint's settings are told apart by a checksum after it.
         function: "module:function", called as `function(imagery, settings, seed=, device=, path=)`; it writes the
             checkpoint to `path` and returns what it measured (JSON values).
+        many: "module:function" that makes the checkpoints of several seeds as one training, called as
+            `function(imagery, settings, seeds=, device=, paths=)`, and returns what it measured for each; None where
+            seeds can only be pretrained one after another.
         settings: everything that decides the checkpoint besides the scene, the seed and the function's source.
         scene: the card's name of the scene to learn from, to which the checkpoint then belongs; None: the tested one.
         inspection: "module:function" that shows what the checkpoint and the fitted method learned, called as
@@ -37,6 +40,7 @@ class Pretraining:
     settings: Mapping[str, Any] = field(default_factory=dict)
     scene: str | None = None
     inspection: str | None = None
+    many: str | None = None
 
 
 class Method(ABC):
@@ -84,13 +88,31 @@ class Method(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for sealed in ("train", "classify"):
+        for sealed in ("train", "train_many", "classify"):
             if sealed in cls.__dict__:
-                raise TypeError(f"{cls.__name__}.{sealed} is sealed: write fit and predict instead")
+                raise TypeError(f"{cls.__name__}.{sealed} is sealed: write fit, fit_many and predict instead")
 
     @abstractmethod
     def fit(self, task: FewShotTask) -> None:
         """Learn from the task's labelled pixels (hook; the task is also kept as `self.task`)."""
+
+    @classmethod
+    def fit_many(cls, methods: Sequence[Self], tasks: Sequence[FewShotTask]) -> None:
+        """Learn several seeds of a cell (hook; by default one after another).
+
+        A method that overrides this trains them as one model; each learns what it would learn alone, up to rounding.
+
+        Args:
+            methods: one per seed, with the same options.
+            tasks: theirs, in the same order; scene, classes, shots and window are the same.
+        """
+        for method, task in zip(methods, tasks, strict=True):
+            method.fit(task)
+
+    @property
+    def joins_seeds(self) -> bool:
+        """Whether several seeds can be trained as one model."""
+        return type(self).fit_many.__func__ is not Method.fit_many.__func__  # type: ignore[attr-defined]
 
     @abstractmethod
     def predict(self, pixels: PixelIndex) -> Scores:
@@ -126,6 +148,14 @@ class Method(ABC):
         """Keep the task and fit."""
         self.task = task
         self.fit(task)
+
+    @final
+    @classmethod
+    def train_many(cls, methods: Sequence[Self], tasks: Sequence[FewShotTask]) -> None:
+        """Keep each method's task and fit all."""
+        for method, task in zip(methods, tasks, strict=True):
+            method.task = task
+        cls.fit_many(methods, tasks)
 
     @final
     def classify(self, pixels: PixelIndex) -> Scores:

@@ -126,6 +126,11 @@ class Study(_Strict):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where networks are trained; auto takes the GPU when there is one"
     )
+    seeds_at_once: PositiveInt | None = Field(
+        default=None,
+        description="seeds of a cell that are trained as one model, by methods that can; "
+        "default: what suits the device, 1 on a CPU",
+    )
     methods: Methods = Field(description="methods (files in baselines/, or diffclip), each with variants and options")
     sweeps: dict[Name, Sweep] = Field(default_factory=dict, description="grids over windows and mask ratios, by name")
 

@@ -43,6 +43,7 @@ class StudyJobs:
         self.protocols = study.protocols
         self.on_small_class = study.on_small_class
         self.device = study.device
+        self.seeds_at_once = "" if study.seeds_at_once is None else f"--seeds-at-once {study.seeds_at_once}"
         self.root = f"results/{study.study}"
 
     @cached_property

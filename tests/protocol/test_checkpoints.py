@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from diffclip.protocol.checkpoints import checkpoint_name, find_checkpoint, log_of, make_checkpoint
+from diffclip.protocol.checkpoints import checkpoint_name, find_checkpoint, log_of, make_checkpoint, make_checkpoints
 from diffclip.protocol.method import Pretraining
 
 calls: list[int] = []
@@ -114,3 +115,45 @@ def test_the_name_tells_settings_apart_and_functions_too():
     assert len(names) == 4
     assert all(name.startswith("toy_") and len(name) == len("toy_") + 8 for name in names)
     assert checkpoint_name(wanted(a=1, b=2)) == checkpoint_name(wanted(b=2, a=1))
+
+
+def pretrain_many(imagery, settings, *, seeds, device, paths):
+    calls.append(seeds)
+    if settings.get("breaks"):
+        raise MemoryError("too large")
+    for seed, path in zip(seeds, paths, strict=True):
+        path.write_text(f"{seed}")
+    return [{"loss": [float(seed)]} for seed in seeds]
+
+
+@pytest.fixture
+def make_many(tiny_scene, tmp_path: Path):
+    """Return `make(seeds, number, **settings)`: checkpoints of several seeds, together where they can be."""
+
+    def make(seeds, number=None, **settings):
+        pretraining = replace(wanted(**settings), many=f"{__name__}:pretrain_many")
+        paths = [tmp_path / f"seed-{seed}.safetensors" for seed in seeds]
+        return make_checkpoints(pretraining, tiny_scene(), seeds, paths, device="cpu", seeds_at_once=number)
+
+    return make
+
+
+def test_seeds_are_pretrained_together_and_those_that_are_there_are_kept(make_many):
+    first = make_many([0, 1])
+    again = make_many([0, 1, 2, 3])
+    assert calls == [[0, 1], [2, 3]]
+    assert [made.path.read_text() for made in again] == ["0", "1", "2", "3"]
+    assert [made.fingerprint for made in again[:2]] == [made.fingerprint for made in first]
+    story = json.loads(log_of(again[2].path).read_text())
+    assert (story["seeds_together"], story["measured"], story["seed"]) == (2, {"loss": [2.0]}, 2)
+
+
+def test_seeds_that_cannot_be_pretrained_together_are_pretrained_one_by_one(make_many):
+    made = make_many([0, 1], breaks=True)
+    assert calls == [[0, 1], 0, 1]
+    assert json.loads(log_of(made[1].path).read_text())["seeds_together"] == 1
+
+
+def test_another_number_of_seeds_at_once_asks_for_other_checkpoints(make_many):
+    prints = {make_many([0], number)[0].fingerprint for number in (None, 1, 2)}
+    assert len(prints) == 3

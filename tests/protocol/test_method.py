@@ -45,9 +45,9 @@ def classified(task: FewShotTask, scores) -> np.ndarray:
     return method.classify(np.arange(5))
 
 
-@pytest.mark.parametrize("sealed", ["train", "classify"])
+@pytest.mark.parametrize("sealed", ["train", "train_many", "classify"])
 def test_public_calls_cannot_be_overridden(sealed):
-    with pytest.raises(TypeError, match=rf"Cheat\.{sealed} is sealed: write fit and predict instead"):
+    with pytest.raises(TypeError, match=rf"Cheat\.{sealed} is sealed: write fit, fit_many and predict instead"):
         type("Cheat", (Method,), {sealed: lambda self, *_: None})
 
 

@@ -21,9 +21,10 @@ rule inspect:
         margin=study.margin,
         on_small_class=study.on_small_class,
         device=study.device,
+        seeds_at_once=study.seeds_at_once,
     message:
         "what {wildcards.method} ({wildcards.variant}) learned: {wildcards.scene}, {wildcards.protocol}"
     shell:
         "python -m diffclip inspect --scene {wildcards.scene} --protocol {wildcards.protocol} {params.arguments}"
         " --seed {wildcards.seed} --margin {params.margin} --on-small-class {params.on_small_class}"
-        " --device {params.device} --out {params.out} > {log} 2>&1"
+        " --device {params.device} {params.seeds_at_once} --out {params.out} > {log} 2>&1"

@@ -30,9 +30,10 @@ rule method:
         margin=study.margin,
         on_small_class=study.on_small_class,
         device=study.device,
+        seeds_at_once=study.seeds_at_once,
     message:
         "{wildcards.method} ({wildcards.variant}): {wildcards.scene}, {wildcards.protocol}, {wildcards.point}"
     shell:
         "python -m diffclip run --scene {wildcards.scene} --protocol {wildcards.protocol} {params.arguments}"
         " --seeds {params.seeds} --margin {params.margin} --on-small-class {params.on_small_class}"
-        " --device {params.device} --out {params.out} > {log} 2>&1"
+        " --device {params.device} {params.seeds_at_once} --out {params.out} > {log} 2>&1"

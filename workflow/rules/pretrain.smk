@@ -27,8 +27,9 @@ rule pretrain:
         arguments=study.pretraining_arguments,
         seeds=study.seed_list,
         device=study.device,
+        seeds_at_once=study.seeds_at_once,
     message:
         "pretraining {wildcards.checkpoint} on {wildcards.scene}"
     shell:
         "python -m diffclip pretrain --scene {wildcards.scene} {params.arguments} --seeds {params.seeds}"
-        " --device {params.device} --out {params.out} > {log} 2>&1"
+        " --device {params.device} {params.seeds_at_once} --out {params.out} > {log} 2>&1"

@@ -13,9 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from diffclip.errors import UserError
 from diffclip.files import write_atomically
 from diffclip.study import layout
+from report.statistics.intervals import pixel_errors
 from report.study import Study
 
 logger = logging.getLogger(__name__)
@@ -23,6 +26,8 @@ logger = logging.getLogger(__name__)
 IDENTITY = ("scene", "method", "variant", "protocol", "shots", "window", "mask_ratio", "seed")
 TRAITS = ("title", "scene_title", "simulated", "reach", "transductive", "control", "clip_weights")
 METRICS = ("oa", "aa", "kappa", "macro_f1")
+# Standard errors over the test pixels.
+ERRORS = ("oa_error", "aa_error", "kappa_error")
 SPLIT = ("margin", "train_pixels", "validation_pixels", "test_pixels", "overlap_percent", "contains_percent")
 COST = (
     "pretrain_seconds",
@@ -52,6 +57,7 @@ COLUMNS = (
     *IDENTITY,
     *TRAITS,
     *METRICS,
+    *ERRORS,
     *SPLIT,
     "skipped_classes",
     *COST,
@@ -206,4 +212,6 @@ def _row(record: Mapping[str, Any], path: str, grids: list[str]) -> dict[str, An
     for block, keys in (("identity", IDENTITY), ("traits", TRAITS), ("split", SPLIT), ("provenance", PROVENANCE)):
         row |= {key: record[block][key] for key in keys}
     row |= {key: metrics.get(key) for key in METRICS}
+    if metrics:
+        row |= zip(ERRORS, pixel_errors(np.array(record["confusion"])), strict=True)
     return row | {key: (record["cost"] or {}).get(key) for key in COST}

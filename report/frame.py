@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from diffclip.errors import UserError
 from diffclip.study import layout
-from report.collect import COLUMNS, COST, METRICS, SPLIT
+from report.collect import COLUMNS, COST, ERRORS, METRICS, SPLIT
 from report.study import Grid, Row, Study
 from report.summary import Summary, summarise
 
@@ -25,7 +27,7 @@ SIGNS = {
     STAND_IN_CLIP: "CLIP weights are random or embedded stand-ins, not the published ones",
     VALIDATED: "chooses among its fits by labels of more pixels than the shots",
 }
-_NUMBERS = {"shots", "window", "mask_ratio", "seed", *METRICS, *SPLIT, *COST} - {"device", "device_name"}
+_NUMBERS = {"shots", "window", "mask_ratio", "seed", *METRICS, *ERRORS, *SPLIT, *COST} - {"device", "device_name"}
 _TRUTHS = {"main", "simulated", "transductive", "control"}
 
 
@@ -97,6 +99,32 @@ class View:
         """Return the same with runs of one number of shots only."""
         grid = replace(self.grid, shots=(shots,))
         return replace(self, runs=self.runs[self.runs["shots"] == shots], grid=grid)
+
+    @cached_property
+    def good(self) -> pd.DataFrame:
+        """Runs that went well."""
+        return self.runs[self.runs["status"] == "ok"]
+
+    def scores(self, column: str | pd.Series) -> Float[np.ndarray, "entries shots seeds"]:
+        """Return numbers of the runs that went well as an array; NaN where there is none.
+
+        For grids of one window and one mask ratio: seeds stand at the same place for all entries, so that they pair.
+
+        Args:
+            column: its name, or numbers with the index of the runs.
+        """
+        values = self.good[column] if isinstance(column, str) else column.reindex(self.good.index)
+        found = np.full((len(self.entries), len(self.grid.shots), len(self.study.seeds)), np.nan)
+        found[self._places] = values.to_numpy(dtype=float)
+        return found
+
+    @cached_property
+    def _places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows = {entry.row: place for place, entry in enumerate(self.entries)}
+        entry = [rows[row] for row in zip(self.good["method"], self.good["variant"], strict=True)]
+        shots = self.good["shots"].map({shots: place for place, shots in enumerate(self.grid.shots)})
+        seeds = self.good["seed"].map({seed: place for place, seed in enumerate(self.study.seeds)})
+        return np.array(entry, dtype=int), shots.to_numpy(dtype=int), seeds.to_numpy(dtype=int)
 
 
 def view(study: Study, runs: pd.DataFrame, scene: str, protocol: str, sweep: str | None = None) -> View:

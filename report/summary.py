@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
+
+from report.statistics.intervals import Interval, pixel_interval, seed_intervals
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,16 @@ class Summary:
         std: sample standard deviation (ddof = 1), or None with fewer than two runs.
         n: runs that went well.
         expected: runs that the study asks for.
+        seeds: 95 % interval of the mean over seeds, where it was asked for and can be given.
+        pixels: the same over test pixels.
     """
 
     mean: float | None
     std: float | None
     n: int
     expected: int
+    seeds: Interval | None = None
+    pixels: Interval | None = None
 
     @property
     def complete(self) -> bool:
@@ -40,6 +47,18 @@ def summarise(values: Iterable[float], expected: int) -> Summary:
         n=len(array),
         expected=expected,
     )
+
+
+def summarise_all(
+    values: Float[np.ndarray, "cells n"], expected: int, errors: Float[np.ndarray, "cells n"] | None = None
+) -> list[Summary]:
+    """Summarise many cells with their intervals over seeds and, with standard errors over test pixels, over these."""
+    spans = seed_intervals(values)
+    found = []
+    for place, row in enumerate(values):
+        pixels = None if errors is None else pixel_interval(row, errors[place])
+        found.append(replace(summarise(row, expected), seeds=spans[place], pixels=pixels))
+    return found
 
 
 def t_halfwidth(summary: Summary, level: float = 0.95) -> float:

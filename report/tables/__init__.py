@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from report.tables.html import html
 from report.tables.latex import latex
 from report.tables.main import main_table
 from report.tables.markdown import markdown
+from report.tables.numbers import numbers
 from report.tables.per_class import per_class_table
 from report.tables.table import Table
 
@@ -33,31 +32,9 @@ def make_tables(study: Study, runs: pd.DataFrame, scene: str | None, protocol: s
             shown = view(study, runs, found, name)
             for kind, build in KINDS.items():
                 table = build(shown)
-                for form, write in (("md", markdown), ("tex", latex), ("csv", long_csv), ("html", html)):
+                for form, write in (("md", markdown), ("tex", latex), ("csv", numbers), ("html", html)):
                     path = study.folder / layout.TABLE.format(scene=found, protocol=name, kind=kind, format=form)
                     yield _written(path, write(table))
-
-
-def long_csv(table: Table) -> str:
-    """Return the numbers behind the table, one per row, at full precision."""
-    rows = [
-        {
-            **table.keys,
-            **line.keys,
-            **column.keys,
-            "mean": cell.mean,
-            "std": cell.std,
-            "n": cell.n,
-            "runs_expected": cell.expected,
-        }
-        for line in table.lines
-        for column, cell in zip(table.columns, line.cells, strict=True)
-    ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _written(path: Path, text: str) -> Path:

@@ -7,14 +7,14 @@ rows and of its columns; together they name the runs behind a cell. `data-value`
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import groupby
 from typing import Any
 
 from report.collect import IDENTITY
 from report.summary import Summary
-from report.tables.table import DECIMALS, Line, Mark, Table
+from report.tables.table import TIED, Cell, Column, Line, Mark, Table, Words
 
 _HEAD = """<!doctype html>
 <html lang="en">
@@ -27,7 +27,7 @@ body {{ font: 14px/1.45 system-ui, sans-serif; margin: 1rem; }}
 table {{ border-collapse: collapse; border-block: 2px solid; }}
 caption {{ text-align: left; max-width: 60rem; padding-bottom: .5rem; }}
 th, td {{ padding: .15rem .5rem; white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }}
-th[scope=row] {{ text-align: left; font-weight: normal; }}
+th[scope=row], td.words {{ text-align: left; font-weight: normal; }}
 thead, tbody + tbody {{ border-top: 1px solid; }}
 </style>
 </head>
@@ -46,7 +46,7 @@ def html(table: Table) -> str:
         f"<caption>{escape(table.caption)}</caption>",
         "".join(f"<col{_runs(keys)}/>" for keys in (*({} for _ in table.stub), *(c.keys for c in table.columns))),
         f"<thead>\n{_head(table)}\n</thead>",
-        *("\n".join(["<tbody>", *map(_row, body), "</tbody>"]) for body in bodies),
+        *("\n".join(["<tbody>", *(_row(line, table.columns) for line in body), "</tbody>"]) for body in bodies),
         "</table>",
     ]
     notes = "".join(f"<li>{escape(note)}</li>\n" for note in table.notes)
@@ -77,17 +77,27 @@ def _head(table: Table) -> str:
     return f"<tr>{stubs}{spans}</tr>\n<tr>{labels}</tr>"
 
 
-def _row(line: Line) -> str:
+def _row(line: Line, columns: Sequence[Column]) -> str:
     stubs: Iterable[str] = (f'<th scope="row">{escape(text)}</th>' for text in line.stub)
-    cells = (_cell(cell, mark) for cell, mark in zip(line.cells, line.marks, strict=True))
+    cells = (_cell(*marked, column) for marked, column in zip(line.marked, columns, strict=True))
     return f"<tr{_runs(line.keys)}>{''.join(stubs)}{''.join(cells)}</tr>"
 
 
-def _cell(cell: Summary, mark: Mark) -> str:
+def _cell(cell: Cell, mark: Mark, column: Column) -> str:
+    if isinstance(cell, Words):
+        value = "" if isinstance(cell.plain, str) else f' data-value="{cell.plain:.6g}"'
+        kind = ' class="words"' if column.words else ""
+        return f"<td{kind}{value}>{escape(cell.text)}</td>"
     runs = "" if cell.complete else f" <small>({cell.n} of {cell.expected})</small>"
     if cell.mean is None:
         return f"<td>–{runs}</td>"
-    mean = f"{cell.mean:.{DECIMALS}f}"
-    marked = {"best": f"<strong>{mean}</strong>", "second": f"<u>{mean}</u>", "": mean}[mark]
-    spread = "" if cell.std is None else f" <small>± {cell.std:.{DECIMALS}f}</small>"
-    return f'<td data-value="{cell.mean:.6g}">{marked}{spread}{runs}</td>'
+    mean = f"{cell.mean:.{column.decimals}f}"
+    marked = {"best": f"<strong>{mean}</strong>", "highest": f"<u>{mean}</u>", "tied": f"{mean} {TIED}", "": mean}[mark]
+    spread = "" if cell.std is None else f" <small>± {cell.std:.{column.decimals}f}</small>"
+    return f'<td data-value="{cell.mean:.6g}"{_intervals(cell)}>{marked}{spread}{runs}</td>'
+
+
+def _intervals(cell: Summary) -> str:
+    """Return the hint of a cell: its intervals, each named by what it is over."""
+    found = [f"{span.low:.2f} to {span.high:.2f} over {span.over}" for span in (cell.seeds, cell.pixels) if span]
+    return f' title="95 %: {"; ".join(found)}"' if found else ""

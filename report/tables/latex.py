@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from report.summary import Summary
-from report.tables.table import DECIMALS, Line, Mark, Table
+from report.tables.table import TIED, Cell, Column, Mark, Table, Words
 
 # Widths in points, as measured in Computer Modern: the text of a two-column page, a letter at \scriptsize, a number
 # with its deviation at \tiny, "(2 of 3)" at \tiny, the gap between columns.
-PAGE, LETTER, NUMBER, RUNS, GAP = 504.0, 3.5, 40.0, 24.0, 6.0
+PAGE, LETTER, NUMBER, RUNS, GAP = 504.0, 3.5, 44.0, 24.0, 6.0
+# Rows that fit a page below its caption, however many blocks they are shared among; letters of a line of words.
+ROWS, LEAST_ROWS, WRAP = 52, 8, 44
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -35,20 +39,39 @@ _SPECIAL = {
     "†": r"$^{\dagger}$",
     "‡": r"$^{\ddagger}$",
     "§": r"$^{\S}$",
+    "¶": r"$^{\P}$",
+    "≈": r"$\approx$",
+    "≥": r"$\geq$",
+    "→": r"$\to$",
+    "−": r"$-$",
+    "∞": r"$\infty$",
+    "³": r"$^3$",
+    "é": r"\'e",
+    "š": r"\v{s}",
+    "ü": r"\"u",
+    "…": r"\dots{}",
 }
 
 
 def latex(table: Table) -> str:
-    """Return a `table*` environment; tables that are too wide continue in blocks below each other."""
+    """Return `table*` environments: too wide a table continues in blocks, too long a one in another."""
     blocks = _blocks(table)
+    size = max(LEAST_ROWS, ROWS // len(blocks))
+    starts = range(0, max(len(table.lines), 1), size)
+    parts = [replace(table, lines=table.lines[start : start + size]) for start in starts]
+    last = len(parts) - 1
+    floats = [_float(part, blocks, place > 0, part.notes if place == last else ()) for place, part in enumerate(parts)]
+    return "\n".join(["% needs \\usepackage{booktabs}", *floats])
+
+
+def _float(table: Table, blocks: Sequence[Sequence[int]], continued: bool, notes: Sequence[str]) -> str:
     width = max(len(block) for block in blocks)
     stub = "l" + "r" * (len(table.stub) - 1)
+    name = [rf"\caption{{{escape(table.caption)}}}", rf"\label{{{table.label.replace('_', '-')}}}"]
     parts = [
-        "% needs \\usepackage{booktabs}",
         r"\begin{table*}[tbp]",
         r"\centering",
-        rf"\caption{{{escape(table.caption)}}}",
-        rf"\label{{{table.label.replace('_', '-')}}}",
+        *([r"\addtocounter{table}{-1}", r"\caption{Continued.}"] if continued else name),
         r"\par\smallskip",
         r"\scriptsize",
         r"\setlength{\tabcolsep}{2.8pt}",
@@ -60,8 +83,8 @@ def latex(table: Table) -> str:
             parts += [r"\midrule[\heavyrulewidth]"]
         parts += [*_head(table, block), r"\midrule", *_body(table, block)]
     parts += [r"\bottomrule", r"\end{tabular}"]
-    if table.notes:
-        lines = r" \\ ".join(escape(note) for note in table.notes)
+    if notes:
+        lines = r" \\ ".join(escape(note) for note in notes)
         parts += [r"\par\smallskip", r"\begin{minipage}{\textwidth}\raggedright", lines, r"\end{minipage}"]
     return "\n".join([*parts, r"\end{table*}", ""])
 
@@ -92,9 +115,16 @@ def _blocks(table: Table) -> list[list[int]]:
 
 def _width(table: Table, place: int) -> float:
     """Estimate the width of a column, in points."""
-    incomplete = any(not line.cells[place].complete for line in table.lines)
+    cells = [line.cells[place] for line in table.lines]
+    incomplete = any(isinstance(cell, Summary) and not cell.complete for cell in cells)
     heading = max(map(len, table.columns[place].label.split(" (")))
-    return max(LETTER * heading, NUMBER + incomplete * RUNS) + GAP
+    lines = [line for cell in cells if isinstance(cell, Words) for line in _wrapped(cell.text)]
+    number = NUMBER if any(isinstance(cell, Summary) for cell in cells) else 0.0
+    return max(LETTER * max([heading, *map(len, lines)]), number + incomplete * RUNS) + GAP
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WRAP) or [""]
 
 
 def _head(table: Table, block: Sequence[int]) -> list[str]:
@@ -123,25 +153,32 @@ def _stacked(label: str) -> str:
 
 def _body(table: Table, block: Sequence[int]) -> list[str]:
     rows = []
-    for line in table.lines:
-        if line.after_rule:
+    for place, line in enumerate(table.lines):
+        if line.after_rule and place:
             rows.append(r"\midrule")
-        rows.append(_row([*map(escape, line.stub), *(_cell(line, place) for place in block)]))
+        marked = list(line.marked)
+        cells = (_cell(*marked[place], table.columns[place]) for place in block)
+        rows.append(_row([*map(escape, line.stub), *cells]))
     return rows
 
 
-def _cell(line: Line, place: int) -> str:
-    cell = line.cells[place]
+def _cell(cell: Cell, mark: Mark, column: Column) -> str:
+    if isinstance(cell, Words):
+        text, *more = map(escape, _wrapped(cell.text))
+        if more:
+            text = r"\begin{tabular}[t]{@{}l@{}}" + r"\\".join([text, *more]) + r"\end{tabular}"
+        return rf"\multicolumn{{1}}{{l}}{{{text}}}" if column.words else text
     runs = "" if cell.complete else rf"{{\tiny\,({cell.n} of {cell.expected})}}"
-    return _number(cell, line.marks[place]) + runs
+    return _number(cell, mark, column.decimals) + runs
 
 
-def _number(cell: Summary, mark: Mark) -> str:
+def _number(cell: Summary, mark: Mark, decimals: int) -> str:
     if cell.mean is None:
         return "--"
-    mean = f"{cell.mean:.{DECIMALS}f}"
-    marked = {"best": rf"\textbf{{{mean}}}", "second": rf"\underline{{{mean}}}", "": mean}[mark]
-    return marked if cell.std is None else rf"{marked}\,{{\tiny$\pm${cell.std:.{DECIMALS}f}}}"
+    mean = f"{cell.mean:.{decimals}f}"
+    tied = rf"{mean}\,{escape(TIED)}"
+    marked = {"best": rf"\textbf{{{mean}}}", "highest": rf"\underline{{{mean}}}", "tied": tied, "": mean}[mark]
+    return marked if cell.std is None else rf"{marked}\,{{\tiny$\pm${cell.std:.{decimals}f}}}"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from report.summary import Summary
-from report.tables.table import DECIMALS, Mark, Table
+from report.tables.table import TIED, Cell, Column, Mark, Table, Words
 
 
 def markdown(table: Table) -> str:
@@ -16,20 +15,23 @@ def markdown(table: Table) -> str:
         if line.after_rule:
             # Markdown has no rules within a table: an empty row sets what follows apart.
             rows.append([""] * len(heads))
-        numbers = [_cell(cell, mark) for cell, mark in zip(line.cells, line.marks, strict=True)]
-        rows.append([*map(_escape, line.stub), *numbers])
-    align = ["left"] + ["right"] * (len(heads) - 1)
+        cells = [_cell(*marked, column) for marked, column in zip(line.marked, table.columns, strict=True)]
+        rows.append([*map(_escape, line.stub), *cells])
+    sides = ["left" if column.words else "right" for column in table.columns]
+    align = ["left", *["right"] * (len(table.stub) - 1), *sides]
     body = tabulate(rows, list(map(_escape, heads)), "pipe", colalign=align, disable_numparse=True)
     notes = "".join(f"- {_escape(note)}\n" for note in table.notes)
     return "\n\n".join(filter(None, (_escape(table.caption), body, notes))).rstrip("\n") + "\n"
 
 
-def _cell(cell: Summary, mark: Mark) -> str:
+def _cell(cell: Cell, mark: Mark, column: Column) -> str:
+    if isinstance(cell, Words):
+        return _escape(cell.text)
     runs = "" if cell.complete else f"{cell.n} of {cell.expected} runs"
     if cell.mean is None:
         return runs
-    text = f"{cell.mean:.{DECIMALS}f}" + ("" if cell.std is None else f" ± {cell.std:.{DECIMALS}f}")
-    marked = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[mark]
+    text = f"{cell.mean:.{column.decimals}f}" + ("" if cell.std is None else f" ± {cell.std:.{column.decimals}f}")
+    marked = {"best": f"**{text}**", "highest": f"<u>{text}</u>", "tied": f"{text} {TIED}", "": text}[mark]
     return f"{marked} ({runs})" if runs else marked
 
 

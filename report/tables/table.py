@@ -1,15 +1,39 @@
-"""A table between numbers and text: rows and columns of summaries, with marks for the best."""
+"""A table between numbers and text: rows and columns of summaries and words, with marks for the best."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from report.summary import Summary
 
-Mark = Literal["best", "second", ""]
+# "best" only where a test supports the highest mean against all others; else it is "highest" and the others "tied".
+Mark = Literal["best", "highest", "tied", ""]
+TIED = "≈"
 DECIMALS = 2
+
+
+@dataclass(frozen=True)
+class Words:
+    """A cell of words, or of numbers that are not a mean over seeds.
+
+    Attributes:
+        text: as it is printed.
+        value: what the CSV file holds and the page sorts by; None where the text serves.
+    """
+
+    text: str
+    value: float | str | None = None
+
+    @property
+    def plain(self) -> float | str:
+        """The value, or else the text."""
+        return self.text if self.value is None else self.value
+
+
+Cell = Summary | Words
 
 
 @dataclass(frozen=True)
@@ -20,30 +44,45 @@ class Column:
         group: heading over several columns, or "".
         label: its own heading, with footnote signs.
         keys: what the column stands for, in the CSV file.
+        decimals: of means and deviations.
+        words: whether it holds words, which stand to the left.
     """
 
     group: str
     label: str
-    keys: Mapping[str, Any]
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    decimals: int = DECIMALS
+    words: bool = False
+
+    @property
+    def name(self) -> str:
+        """Group and label as one name in the CSV file: "2_shots_oa"."""
+        return re.sub(r"[^a-z0-9]+", "_", f"{self.group} {self.label}".lower()).strip("_")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of numbers.
+    """A row of cells.
 
     Attributes:
-        stub: texts before the numbers.
-        cells: a summary per column.
-        marks: a mark per column.
+        stub: texts before the cells.
+        cells: a cell per column.
+        marks: a mark per column, or none at all.
         keys: what the row stands for, in the CSV file.
         after_rule: whether a rule sets the row apart from those above.
     """
 
     stub: tuple[str, ...]
-    cells: tuple[Summary, ...]
-    marks: tuple[Mark, ...]
-    keys: Mapping[str, Any]
+    cells: tuple[Cell, ...]
+    marks: tuple[Mark, ...] = ()
+    keys: Mapping[str, Any] = field(default_factory=dict)
     after_rule: bool = False
+
+    @property
+    def marked(self) -> Iterator[tuple[Cell, Mark]]:
+        """Cells with their marks."""
+        none: list[Mark] = ["" for _ in self.cells]
+        return zip(self.cells, self.marks or none, strict=True)
 
 
 @dataclass(frozen=True)
@@ -53,8 +92,8 @@ class Table:
     Attributes:
         label: name for cross-references.
         caption: one paragraph.
-        stub: headings of the texts before the numbers.
-        columns: the columns of numbers.
+        stub: headings of the texts before the cells.
+        columns: the columns of cells.
         lines: the rows.
         notes: one line each, below the table.
         keys: what the whole table stands for, in the CSV file.
@@ -67,39 +106,3 @@ class Table:
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
     keys: Mapping[str, Any]
-
-
-def marks(cells: Sequence[Summary], competes: Sequence[bool]) -> list[Mark]:
-    """Mark the best and the second best mean, as printed; ties share a mark, and two that are best leave no second.
-
-    A mean over fewer runs than others have is not compared: it lacks the same splits. Nothing is marked where fewer
-    than two compete.
-    """
-    shown = {
-        place: round(cell.mean, DECIMALS)
-        for place, (cell, allowed) in enumerate(zip(cells, competes, strict=True))
-        if allowed and cell.mean is not None
-    }
-    most = max((cells[place].n for place in shown), default=0)
-    shown = {place: value for place, value in shown.items() if cells[place].n == most}
-    found: list[Mark] = [""] * len(cells)
-    if len(shown) < 2:
-        return found
-    ranked = sorted(shown.values(), reverse=True)
-    for place, value in shown.items():
-        if value == ranked[0]:
-            found[place] = "best"
-        elif value == ranked[1]:
-            found[place] = "second"
-    return found
-
-
-def mark_notes(table_lines: Sequence[Line], direction: str) -> list[str]:
-    """Explain bold, underline and "k of N" where they occur; `direction` is "per column" or "per row"."""
-    cells = [cell for line in table_lines for cell in line.cells]
-    notes = []
-    if any(mark for line in table_lines for mark in line.marks):
-        notes.append(f"Best mean {direction} bold, second underlined; controls do not count.")
-    if any(not cell.complete for cell in cells):
-        notes.append("k of N runs: the others are missing or failed; such a mean is not compared with complete ones.")
-    return notes

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from report.summary import Summary, summarise, t_halfwidth
-from report.tables.table import marks
+from report.summary import Summary, summarise, summarise_all, t_halfwidth
+from report.tables.marks import mark_notes, marks
 
 
-def whole(*means: float | None, n: int = 3) -> list[Summary]:
-    return [Summary(mean, 1.0, 0 if mean is None else n, 3) for mean in means]
+def runs(*offsets: float, n: int = 8) -> np.ndarray:
+    """Return accuracies over n splits: rows that lie apart by the offsets, split by split."""
+    rng = np.random.default_rng(0)
+    splits = rng.normal(80, 3, n)
+    return np.stack([splits + offset * (1 + 0.1 * rng.random(n)) for offset in offsets])
 
 
 def test_the_deviation_is_that_of_a_sample() -> None:
@@ -31,23 +35,62 @@ def test_the_interval_is_students() -> None:
     assert t_halfwidth(Summary(50.0, 3.0, 3, 3)) == pytest.approx(4.302653 * 3 / math.sqrt(3), rel=1e-6)
 
 
+def test_best_is_bold_where_the_test_supports_it_against_all_others() -> None:
+    shown, found = marks(runs(-2, 0, -3), [True] * 3)
+    assert shown == ("", "best", "")
+    (bold, detectable) = mark_notes([found], "per column")
+    assert "supported against every other" in bold
+    assert "over 8 paired splits, Holm-corrected, 5%" in bold
+    assert "could have shown" in detectable
+
+
+def test_a_tie_is_shown_as_a_tie() -> None:
+    values = runs(-2, 0, -5)
+    values[0] = values[1] + np.array([-1, 1, -1, 0.8, -1, 0.9, -1, 1])
+    shown, found = marks(values, [True] * 3)
+    assert shown == ("tied", "highest", "")
+    assert any("≈: not told from it, a tie" in note for note in mark_notes([found], "per column"))
+
+
+def test_few_seeds_say_that_they_cannot_decide() -> None:
+    shown, found = marks(runs(-20, 0, -30, n=3), [True] * 3)
+    assert shown == ("tied", "highest", "tied")
+    notes = mark_notes([found], "per column", controls=False)
+    assert any("3 pairs cannot decide: the smallest p that they can reach is 0.25" in note for note in notes)
+    assert any("7 pairs or more could" in note for note in notes)
+
+
 def test_controls_are_never_best() -> None:
-    assert marks(whole(70, 80, 100), [True, True, False]) == ["second", "best", ""]
+    shown, found = marks(runs(-2, 0, 15), [True, True, False])
+    assert shown == ("", "best", "")
+    assert found is not None
+    assert list(found.against) == [0]
 
 
-def test_ties_as_printed_share_the_first_place_and_leave_no_second() -> None:
-    assert marks(whole(80.001, 80.004, 79.0), [True] * 3) == ["best", "best", ""]
-
-
-def test_ties_share_the_second_place() -> None:
-    assert marks(whole(79.0, 90.0, 79.0, 60.0), [True] * 4) == ["second", "best", "second", ""]
+def test_means_that_are_printed_alike_stand_alike() -> None:
+    values = np.array([[80.0, 81.0, 82.0], [80.001, 81.0, 82.0], [70.0, 71.0, 72.0]])
+    assert marks(values, [True] * 3)[0] == ("highest", "highest", "tied")
 
 
 def test_a_mean_over_fewer_runs_does_not_compete() -> None:
-    cells = [*whole(70, 75), *whole(90, n=2)]
-    assert marks(cells, [True] * 3) == ["second", "best", ""]
+    values = runs(-5, 0, 10)
+    values[2, 3] = np.nan
+    assert marks(values, [True] * 3)[0] == ("", "best", "")
 
 
 def test_nothing_is_best_without_a_rival() -> None:
-    assert marks(whole(70, 100), [True, False]) == ["", ""]
-    assert marks(whole(70, None), [True, True]) == ["", ""]
+    assert marks(runs(0, 20), [True, False]) == (("", ""), None)
+    assert marks(np.stack([np.full(3, 70.0), np.full(3, np.nan)]), [True, True])[0] == ("", "")
+    assert mark_notes([None], "per column") == []
+
+
+def test_cells_carry_both_intervals_by_name() -> None:
+    cells = summarise_all(np.array([[80.0, 82.0, 87.0], [70.0, math.nan, math.nan]]), 3, np.array([[1.0] * 3] * 2))
+    whole, single = cells
+    assert whole.seeds is not None
+    assert whole.pixels is not None
+    assert (whole.seeds.over, whole.pixels.over) == ("seeds", "test pixels")
+    assert 80 < whole.seeds.low < 83 < whole.seeds.high <= 87
+    assert (whole.pixels.low, whole.pixels.high) == pytest.approx((83 - 1.96, 83 + 1.96), abs=1e-3)
+    assert single.seeds is None
+    assert (single.mean, single.n) == (70.0, 1)

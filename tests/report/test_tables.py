@@ -65,15 +65,26 @@ def test_the_main_table_prints_mean_and_sample_deviation_over_seeds(study_folder
     values = metric(study_folder, "paper/diffclip/tuned/shots-2_window-5_mask-0.6", "kappa")
     assert len(values) == 3
     expected = f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
-    assert markdown_row(tables / "toy_paper_main.md", "DiffCLIP")[3] == f"**{expected}**"
+    assert markdown_row(tables / "toy_paper_main.md", "DiffCLIP")[3] == f"<u>{expected}</u>"
 
 
-def test_best_is_bold_second_is_underlined_and_controls_are_neither(tables: Path) -> None:
+def test_three_seeds_leave_a_tie_and_controls_are_not_marked(tables: Path) -> None:
     table = tables / "toy_strict_main.md"
-    assert all(cell.startswith("**") for cell in markdown_row(table, "DiffCLIP")[1:])
-    assert all(cell.startswith("<u>") for cell in markdown_row(table, "SVM")[1:])
+    assert all(cell.startswith("<u>") for cell in markdown_row(table, "DiffCLIP")[1:])
+    assert all(cell.endswith(" ≈") for cell in markdown_row(table, "SVM")[1:])
+    assert "3 pairs cannot decide" in table.read_text()
     assert markdown_row(table, "True labels")[1] == "100.00 ± 0.00"
     assert r"\textbf{100.00}" not in (tables / "toy_strict_main.tex").read_text()
+
+
+def test_eight_seeds_can_say_which_is_best(fake: Callable[..., Any]) -> None:
+    folder = make(fake(seeds=tuple(range(8)), protocols=("strict",), shots=(2,), failing=(), sweeps={}).write())
+    assert all(cell.startswith("**") for cell in markdown_row(folder / "toy_strict_main.md", "DiffCLIP")[1:])
+    text = (folder / "toy_strict_main.md").read_text()
+    assert "over 8 paired splits" in text
+    row = next(row for row in rows_of(folder / "toy_strict_main.csv") if row["mark"] == "best")
+    assert float(row["seeds_low"]) < float(row["mean"]) < float(row["seeds_high"])
+    assert float(row["pixels_low"]) < float(row["mean"]) < float(row["pixels_high"])
 
 
 def test_controls_stand_at_the_bottom_after_a_rule(tables: Path) -> None:
@@ -173,7 +184,7 @@ def test_the_table_per_class_shows_the_most_shots_with_test_pixels(study_folder:
     counts = [record["split"]["test_pixels_per_class"]["Road_1"] for record in records]
     row = markdown_row(tables / "toy_strict_per_class.md", r"Road\_1")
     assert row[1] == (f"{min(counts)}–{max(counts)}" if min(counts) < max(counts) else str(counts[0]))
-    assert row[3] == f"**{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}**"
+    assert f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" in row[3]
     metrics = {row["metric"] for row in rows_of(tables / "toy_strict_per_class.csv")}
     assert metrics == {"accuracy", "oa", "aa", "kappa"}
 
@@ -182,7 +193,7 @@ def test_one_seed_shows_no_deviation(fake: Callable[..., Any]) -> None:
     folder = make(fake(seeds=(4,), failing=(), sweeps={}).write())
     for name in ("toy_paper_main.md", "toy_paper_per_class.md"):
         text = (folder / name).read_text()
-        assert "±" not in text
+        assert " ± " not in text.split("\n\n")[1]
         assert "one run each, no deviation over seed 4" in text
     assert {row["std"] for row in rows_of(folder / "toy_paper_main.csv")} == {""}
     assert r"\pm" not in (folder / "toy_paper_main.tex").read_text()

@@ -1,0 +1,47 @@
+"""The numbers behind a table as CSV, at full precision."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from report.statistics.intervals import Interval
+from report.summary import Summary
+from report.tables.table import Line, Table
+
+
+def numbers(table: Table) -> str:
+    """Return a row per cell where all cells are means over seeds; a row per line, a column per column, elsewhere."""
+    means = all(isinstance(cell, Summary) for line in table.lines for cell in line.cells)
+    rows = [row for line in table.lines for row in (_long(table, line) if means else [_wide(table, line)])]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _long(table: Table, line: Line) -> Iterator[dict[str, Any]]:
+    for column, (cell, mark) in zip(table.columns, line.marked, strict=True):
+        assert isinstance(cell, Summary)
+        spans = {**_ends("seeds", cell.seeds), **_ends("pixels", cell.pixels)}
+        found = {"mean": cell.mean, "std": cell.std, "n": cell.n, "runs_expected": cell.expected}
+        yield {**table.keys, **line.keys, **column.keys, **found, **spans, "mark": mark}
+
+
+def _ends(name: str, span: Interval | None) -> dict[str, float | None]:
+    return {f"{name}_low": span.low if span else None, f"{name}_high": span.high if span else None}
+
+
+def _wide(table: Table, line: Line) -> dict[str, Any]:
+    row = {**table.keys, **line.keys}
+    if not line.keys:
+        row |= dict(zip(map(str.lower, table.stub), line.stub, strict=True))
+    for column, cell in zip(table.columns, line.cells, strict=True):
+        if isinstance(cell, Summary):
+            row |= {f"{column.name}_{key}": getattr(cell, key) for key in ("mean", "std", "n")}
+        else:
+            row[column.name] = cell.plain
+    return row

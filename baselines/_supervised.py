@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from diffclip.errors import UserError
 from diffclip.protocol.method import Axis, Method, Scores
 from diffclip.protocol.task import FewShotTask
-from diffclip.scene.scene import Imagery, PixelIndex
+from diffclip.scene.scene import Imagery, PixelIndex, Scaling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +60,8 @@ class SupervisedNetwork(Method):
     Class attributes:
         optimizer: "adam", "adamw", "nadam" or "sgd".
         momentum: of "sgd".
+        scaling: of the scene's channels, each over the whole scene.
+        uses_aux: False for networks of the cube alone.
         least_window: smallest side of a window that the layers can take.
         least_bands: least number of bands that the layers can take.
     """
@@ -67,6 +69,8 @@ class SupervisedNetwork(Method):
     uses_device = True
     optimizer: ClassVar[Optimizer] = "adam"
     momentum: ClassVar[float] = 0.0
+    scaling: ClassVar[Scaling] = "standard"
+    uses_aux: ClassVar[bool] = True
     least_window: ClassVar[int] = 1
     least_bands: ClassVar[int] = 1
 
@@ -75,8 +79,9 @@ class SupervisedNetwork(Method):
         """Return the untrained network; called with windows (n, C, w, w) of each raster stack it returns (n, K)."""
 
     def rasters(self, scene: Imagery) -> tuple[np.ndarray, ...]:
-        """Return the (H, W, C) raster stacks whose windows the network sees: standardised cube and rasters."""
-        return scene.scaled("standard")
+        """Return the (H, W, C) raster stacks whose windows the network sees: scaled cube, rasters if used."""
+        hsi, aux = scene.scaled(self.scaling)
+        return (hsi, aux) if self.uses_aux else (hsi,)
 
     def loss(self, network: nn.Module, inputs: Inputs, targets: Tensor) -> Tensor:
         """Return the loss of a batch: cross-entropy of the network's logits."""
@@ -90,6 +95,10 @@ class SupervisedNetwork(Method):
 
     def prepare(self, network: nn.Module, task: FewShotTask) -> None:
         """Change the untrained network before it is trained, say by pretrained weights; the default changes nothing."""
+        return None
+
+    def finish(self, network: nn.Module, task: FewShotTask) -> None:
+        """Add to the trained network, in evaluation mode, what only then is known; the default adds nothing."""
         return None
 
     @property
@@ -145,6 +154,7 @@ class SupervisedNetwork(Method):
                 self.name,
                 self.schedule,
             )
+            self.finish(network.eval(), task)
         self.trained = network
 
     def predict(self, pixels: PixelIndex) -> Scores:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from baselines._supervised import NetworkOptions, SupervisedNetwork
-from diffclip.scene.scene import Imagery
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import nn
 
 
@@ -26,6 +24,7 @@ class CNN1DMethod(SupervisedNetwork):
     reference = "Hu et al. 2015, doi:10.1155/2015/258619; github.com/nshaud/DeepHyperX"
     optimizer = "sgd"
     least_bands = 6
+    uses_aux = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small": {"least_steps": 2000}}
 
     @dataclass(frozen=True)
@@ -43,10 +42,6 @@ class CNN1DMethod(SupervisedNetwork):
         lr: float = 0.01
         filters: int = 20
         hidden: int = 100
-
-    def rasters(self, scene: Imagery) -> tuple[np.ndarray, ...]:
-        """Return the standardised cube alone."""
-        return (scene.scaled("standard")[0],)
 
     def network(self, channels: Sequence[int], classes: int, window: int) -> nn.Module:
         """Return the network."""

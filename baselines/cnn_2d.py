@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from baselines._supervised import NetworkOptions, SupervisedNetwork
-from diffclip.scene.scene import Imagery
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import nn
 
 
@@ -24,6 +22,7 @@ class CNN2DMethod(SupervisedNetwork):
 
     title = "2-D CNN"
     reference = "Ahmad et al. 2022, doi:10.1109/JSTARS.2021.3133021; github.com/AnkurDeria"
+    uses_aux = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"kernel": 3, "width": 0.5, "epochs": 60, "least_steps": 200}
     }
@@ -45,10 +44,6 @@ class CNN2DMethod(SupervisedNetwork):
     def least_window(self) -> int:  # type: ignore[override]
         """Two unpadded convolutions and a pooling by 2."""
         return 2 * self.options.kernel + 1
-
-    def rasters(self, scene: Imagery) -> tuple[np.ndarray, ...]:
-        """Return the standardised cube alone."""
-        return (scene.scaled("standard")[0],)
 
     def network(self, channels: Sequence[int], classes: int, window: int) -> nn.Module:
         """Return the network."""

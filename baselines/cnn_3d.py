@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from baselines._supervised import NetworkOptions, SupervisedNetwork
-from diffclip.scene.scene import Imagery
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import nn
 
 
@@ -27,6 +25,7 @@ class CNN3DMethod(SupervisedNetwork):
     optimizer = "sgd"
     least_window = 5
     least_bands = 6
+    uses_aux = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "own-window": {"window": 5},
         "small": {"window": 5, "least_steps": 300},
@@ -44,10 +43,6 @@ class CNN3DMethod(SupervisedNetwork):
         lr: float = 0.01
         weight_decay: float = 5e-4
         width: float = 1.0
-
-    def rasters(self, scene: Imagery) -> tuple[np.ndarray, ...]:
-        """Return the standardised cube alone."""
-        return (scene.scaled("standard")[0],)
 
     def network(self, channels: Sequence[int], classes: int, window: int) -> nn.Module:
         """Return the network."""

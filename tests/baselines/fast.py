@@ -19,6 +19,9 @@ FAST: dict[str, dict[str, Any]] = {
     "cnn_1d": BRIEF,
     "cnn_2d": {**BRIEF, "width": 0.1, "kernel": 2},
     "cnn_3d": {**BRIEF, "width": 0.1, "window": 5},
+    "coupled_cnn": {**BRIEF, "width": 0.1, "window": 9},
+    "endnet": {**BRIEF, "levels": 2},
     "hybridsn": {**BRIEF, "width": 0.1, "window": 9},
+    "s2enet": {**BRIEF, "width": 0.1},
     "two_branch_cnn": {"width": 0.05, "branch_steps": 5, "fusion_steps": 5},
 }

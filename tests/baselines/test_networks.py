@@ -6,6 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from baselines._networks.coupled_cnn import CoupledCNN, class_accuracy
+from baselines._networks.endnet import EndNet
+from baselines._networks.s2enet import Enhancement
 from baselines._supervised import SupervisedNetwork
 from diffclip.protocol.catalogue import make_method
 
@@ -16,6 +19,9 @@ PUBLISHED: dict[str, tuple[int, tuple[int, int, int]]] = {
     "cnn_2d": (11, (316_765, 214_606, 216_361)),
     "cnn_3d": (5, (40_610, 32_516, 34_096)),
     "hybridsn": (25, (5_122_047, 5_120_886, 5_121_531)),
+    "endnet": (1, (92_628, 89_370, 90_421)),
+    "coupled_cnn": (11, (104_781, 101_298, 103_521)),
+    "s2enet": (7, (274_112 - 3_312, 180_503 - 3_312, 181_892 - 3_312)),  # without what its forward never uses
 }
 
 
@@ -23,9 +29,9 @@ def built(name: str, window: int, bands: int, channels: int, classes: int) -> nn
     """Return a method's network with the default options, without memory for its weights."""
     method = make_method(name)
     assert isinstance(method, SupervisedNetwork)
-    stacks = {"hybridsn": (30,)}.get(name, (bands, channels))
+    stacks = {"hybridsn": (30,), "coupled_cnn": (20, channels), "endnet": (bands, 21 * channels)}
     with torch.device("meta"):
-        return method.network(stacks, classes, window)
+        return method.network(stacks.get(name, (bands, channels)), classes, window)
 
 
 def count(network: nn.Module) -> int:
@@ -40,3 +46,43 @@ def test_has_as_many_weights_as_the_papers_network(name):
 
 def test_hybridsn_at_eleven_pixels_has_its_known_size():
     assert count(built("hybridsn", 11, 144, 1, 15)) == 534_527
+
+
+def test_coupled_cnn_has_two_convolutions_of_its_own_and_two_that_both_modalities_share():
+    network = CoupledCNN(4, 1, 3, window=9, width=0.1).train()
+    network.logits(torch.rand(4, 4, 9, 9), torch.rand(4, 1, 9, 9))[:, 0].sum().backward()  # the cube's classifier alone
+    assert any(weight.grad.any() for weight in network.shared.parameters())
+    assert not any(weight.grad.any() for weight in network.aux.parameters())
+
+
+def test_coupled_cnn_believes_each_classifier_as_far_as_it_knows_the_class():
+    targets = torch.tensor([0, 0, 1])
+    logits = torch.tensor([[[1.0, 0], [1, 0], [0, 1]], [[0, 1.0], [1, 0], [0, 1]], [[0, 1.0], [1, 0], [0, 1]]])
+    expected = torch.tensor([[0.5, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    torch.testing.assert_close(class_accuracy(logits, targets), expected)
+    network = CoupledCNN(4, 1, 2, window=9, width=0.1).eval()
+    network.trust.zero_()
+    assert (network(torch.rand(2, 4, 9, 9), torch.rand(2, 1, 9, 9)) == 0).all()
+
+
+def test_endnet_pays_for_what_it_cannot_rebuild():
+    network = EndNet(8, 6, 2).eval()
+    hsi, aux, targets = torch.rand(4, 8, 1, 1), torch.rand(4, 6, 1, 1), torch.tensor([0, 1, 0, 1])
+    rebuilt = network.rebuilt(network.code(hsi, aux))
+    assert [tuple(x.shape) for x in rebuilt] == [(4, 8), (4, 6)]
+    loss = make_method("endnet").loss(network, (hsi, aux), targets)
+    expected = nn.functional.cross_entropy(network(hsi, aux), targets)
+    for found, seen in zip(rebuilt, (hsi, aux), strict=True):
+        expected = expected + ((found - seen.flatten(1)) ** 2).mean()
+    torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize("spatial", [True, False])
+def test_s2enet_scales_by_the_weighted_affinity_of_all_pairs(spatial):
+    x, y = torch.rand(2, 4, 3, 3), torch.rand(2, 4, 3, 3)
+    layer = Enhancement(4, 4, (4, 4), 9 if spatial else 4, spatial=spatial).eval()
+    own, other = layer.own(x).flatten(2), layer.other(y).flatten(2)
+    pairs = torch.einsum("ncp,ncq->npq" if spatial else "ncp,ndp->ncd", own, other)
+    scale = pairs @ layer.weights.weight[0]
+    expected = x * (scale.view(2, 1, 3, 3) if spatial else scale.view(2, 4, 1, 1))
+    torch.testing.assert_close(layer(x, y), expected)

@@ -8,7 +8,10 @@ from torch import nn
 
 from baselines._networks.coupled_cnn import CoupledCNN, class_accuracy
 from baselines._networks.endnet import EndNet
+from baselines._networks.exvit import ExViT
+from baselines._networks.mft import MFT
 from baselines._networks.s2enet import Enhancement
+from baselines._networks.spectralformer import SpectralFormer
 from baselines._supervised import SupervisedNetwork
 from diffclip.protocol.catalogue import make_method
 
@@ -22,6 +25,9 @@ PUBLISHED: dict[str, tuple[int, tuple[int, int, int]]] = {
     "endnet": (1, (92_628, 89_370, 90_421)),
     "coupled_cnn": (11, (104_781, 101_298, 103_521)),
     "s2enet": (7, (274_112 - 3_312, 180_503 - 3_312, 181_892 - 3_312)),  # without what its forward never uses
+    "mft": (11, (321_903, 272_358, 258_219)),
+    "exvit": (13, (239_914, 237_223, 237_600)),
+    "spectralformer": (7, (235_504, 127_918, 129_084)),
 }
 
 
@@ -86,3 +92,43 @@ def test_s2enet_scales_by_the_weighted_affinity_of_all_pairs(spatial):
     scale = pairs @ layer.weights.weight[0]
     expected = x * (scale.view(2, 1, 3, 3) if spatial else scale.view(2, 4, 1, 1))
     torch.testing.assert_close(layer(x, y), expected)
+
+
+def test_mft_classifies_by_a_token_of_the_rasters_that_asks_those_of_the_cube():
+    network = MFT(12, 2, 3, width=16).eval()
+    hsi, aux = torch.rand(2, 12, 5, 5), torch.rand(2, 2, 5, 5)
+    before = network.tokens(hsi, aux)
+    assert before.shape == (2, 5, 16)
+    moved = (network.tokens(hsi, aux + torch.rand(2, 2, 5, 5)) - before).abs().amax(dim=(0, 2)) > 0
+    assert moved.tolist() == [True, False, False, False, False]
+    assert not torch.equal(network(hsi, aux), network(hsi + torch.rand(2, 12, 5, 5), aux))
+
+
+def test_exvit_weighs_tokens_of_both_modalities():
+    network = ExViT(4, 1, 3, window=5, width=8, own_depth=1, joint_depth=1).eval()
+    hsi, aux = torch.rand(2, 4, 5, 5), torch.rand(2, 1, 5, 5)
+    seen: list[torch.Tensor] = []
+    network.weigh.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    assert network(hsi, aux).shape == (2, 3)
+    assert seen[0].shape == (2, 2 * 25, 1)
+
+
+def test_spectralformer_shows_every_band_with_its_neighbours_round_the_ends():
+    network = SpectralFormer(6, 2, window=1, neighbours=3, width=8)
+    bands = torch.arange(6.0).view(1, 6, 1, 1)
+    expected = [[5, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [4, 5, 0]]
+    assert network.neighbourhoods(bands)[0].tolist() == expected
+
+
+def test_spectralformer_mixes_what_went_in_two_blocks_ago_from_the_third_block_on():
+    network = SpectralFormer(6, 2, window=1, width=8, depth=5).eval()
+    with torch.no_grad():
+        for mixer in network.mixers:  # take the tokens of two blocks ago alone
+            mixer.weight.zero_()[:, 7:].copy_(torch.eye(7))
+            mixer.bias.zero_()
+        hsi = torch.rand(3, 6, 1, 1)
+        found = network(hsi)
+        network.blocks[2] = network.blocks[3] = nn.Identity()
+        assert torch.equal(network(hsi), found), "the fifth block sees what went into the third"
+        network.blocks[1] = nn.Identity()
+        assert not torch.equal(network(hsi), found)

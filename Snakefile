@@ -2,7 +2,8 @@
 
 - `snakemake --cores all` makes the quick study on simulated data.
 - `snakemake --cores all --configfile config/muufl-crop.yaml` makes a study of your choice.
-- `snakemake --cores 1 tables figures` makes tables and figures from the records that are there.
+- `snakemake --cores 1 tables figures page` makes tables, figures and the page from the records that are there.
+- `snakemake --report report.zip` puts them into Snakemake's own report, after that.
 """
 
 from glob import glob
@@ -49,3 +50,4 @@ rule all:
     input:
         rules.tables.input,
         rules.figures.input,
+        rules.page.output,

@@ -1,4 +1,4 @@
-"""The command line of reports: `python -m report runs|tables|figures --study results/NAME`."""
+"""The command line of reports: `python -m report runs|tables|figures|page --study results/NAME`."""
 
 from __future__ import annotations
 
@@ -51,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--method", help="only inspected runs of this method; default: all of the study's")
     figures.add_argument("--variant", help="only inspected runs of this variant; default: all of the study's")
     figures.set_defaults(make=_figures)
+    page = commands.add_parser("page", parents=[common], help="runs.csv, tables and figures -> index.html, one page")
+    page.set_defaults(make=_page)
     publish = commands.add_parser("publish", parents=[common], help="keep runs, tables and figures; refresh the README")
     publish.set_defaults(make=_publish)
     return parser
@@ -76,6 +78,14 @@ def _figures(options: argparse.Namespace) -> Iterable[Path]:
     study = read_study(options.study)
     chosen = (options.scene, options.protocol, options.kind, options.sweep, options.method, options.variant)
     return make_figures(study, read_runs(study), *chosen)
+
+
+def _page(options: argparse.Namespace) -> Iterable[Path]:
+    from report.frame import read_runs
+    from report.page import make_page
+
+    study = read_study(options.study)
+    return [make_page(study, read_runs(study))]
 
 
 def _publish(options: argparse.Namespace) -> Iterable[Path]:

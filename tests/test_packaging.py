@@ -18,7 +18,13 @@ ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 # conda's name of a package, where it differs
 CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
 # the package that a module comes from, where its name differs
-PACKAGE = {"yaml": "pyyaml", "open_clip": "open-clip-torch", "sklearn": "scikit-learn", "skimage": "scikit-image"}
+PACKAGE = {
+    "yaml": "pyyaml",
+    "PIL": "pillow",
+    "open_clip": "open-clip-torch",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+}
 
 
 def normal(name: str) -> str:

@@ -16,6 +16,7 @@ RUNS = "runs.csv"
 TABLES = "tables"
 FIGURES = "figures"
 TABLE = TABLES + "/{scene}_{protocol}_{kind}.{format}"
+PAGE = "index.html"
 FIGURE = FIGURES + "/{scene}_{protocol}_{kind}.{format}"
 
 

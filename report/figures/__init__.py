@@ -82,6 +82,12 @@ def make_figures(
                 yield from save(figure.draw(shown), shown, figure.name)
 
 
+def figure_names(study: Study) -> list[tuple[str, str]]:
+    """Return (protocol, end of the file's name) of every figure that each scene of the study has."""
+    wanted = [*_wanted(study, None, EVERY, None), *_inspected(study, None, EVERY, None, None)]
+    return [(figure.protocol, figure.name) for figure in wanted]
+
+
 def _wanted(study: Study, protocol: str | None, kinds: Sequence[str], sweep: str | None) -> Iterator[_Wanted]:
     """Yield every figure of the main grid and of sweeps that is asked for."""
     sweeps = asked("sweep", sweep, tuple(study.sweeps))

@@ -24,8 +24,9 @@ _HEAD = """<!doctype html>
 <title>{title}</title>
 <style>
 body {{ font: 14px/1.45 system-ui, sans-serif; margin: 1rem; }}
+.caption {{ max-width: 60rem; }}
+.scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; border-block: 2px solid; }}
-caption {{ text-align: left; max-width: 60rem; padding-bottom: .5rem; }}
 th, td {{ padding: .15rem .5rem; white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }}
 th[scope=row], td.words {{ text-align: left; font-weight: normal; }}
 thead, tbody + tbody {{ border-top: 1px solid; }}
@@ -41,17 +42,20 @@ def html(table: Table) -> str:
     lines = list(table.lines)
     places = [place for place, line in enumerate(lines) if line.after_rule]
     bodies = [lines[start:end] for start, end in zip([0, *places], [*places, len(lines)], strict=True)]
+    name = escape(table.label)
     parts = [
-        f'<table id="{escape(table.label)}"{_runs(table.keys)}>',
-        f"<caption>{escape(table.caption)}</caption>",
+        f'<p class="caption" id="{name}-caption">{escape(table.caption)}</p>',
+        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{name}-caption">',
+        f'<table id="{name}" aria-labelledby="{name}-caption"{_runs(table.keys)}>',
         "".join(f"<col{_runs(keys)}/>" for keys in (*({} for _ in table.stub), *(c.keys for c in table.columns))),
         f"<thead>\n{_head(table)}\n</thead>",
         *("\n".join(["<tbody>", *(_row(line, table.columns) for line in body), "</tbody>"]) for body in bodies),
         "</table>",
+        "</div>",
     ]
     notes = "".join(f"<li>{escape(note)}</li>\n" for note in table.notes)
     body = "\n".join([*parts, f'<ul class="notes">\n{notes}</ul>' if notes else ""])
-    return f"{_HEAD.format(title=escape(table.label))}{body}\n{_TAIL}"
+    return f"{_HEAD.format(title=name)}{body}\n{_TAIL}"
 
 
 def body_of(document: str) -> str:

@@ -21,7 +21,7 @@ def body(study_folder: Path) -> ElementTree.Element:
 
 
 def test_a_cell_names_its_runs_by_table_row_and_column(body: ElementTree.Element) -> None:
-    table = body.find("table")
+    table = body.find("div/table")
     row = next(row for row in table.iter("tr") if row.findtext("th", "").startswith("DiffCLIP"))
     column = table.findall("col")[1]
     named = [json.loads(part.attrib["data-runs"]) for part in (table, row, column)]

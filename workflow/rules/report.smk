@@ -1,10 +1,24 @@
 """From records to tables and figures; nothing here imports torch."""
 
-TABLE_FORMATS = ["md", "tex", "csv", "html"]
-FIGURE_FORMATS = ["pdf", "png"]
+# Snakemake's report shows HTML and PNG; the others are for papers.
+TABLE_FORMATS = ["md", "tex", "csv"]
 REPORT_SOURCES = sorted(glob("report/**/*.py", recursive=True)) + glob(
     "report/*.mplstyle"
 )
+PAGE_SOURCES = glob("report/page/page.*") + sorted(glob("workflow/report/*.rst"))
+
+
+def reported(folder, name, format):
+    """Return an output that Snakemake's report shows; `name` is PROTOCOL_KIND, with a sweep or a method after it."""
+    protocol, _, rest = name.partition("_")
+    kind, _, detail = rest.partition("-")
+    return report(
+        f"<results>/{folder}/{{scene}}_{name}.{format}",
+        caption=f"../report/{kind}.rst",
+        category="{scene}",
+        subcategory=f"{protocol} protocol",
+        labels={"what": kind.replace("_", " "), "of": detail or "all methods"},
+    )
 
 
 rule study:
@@ -58,6 +72,7 @@ rule tables_of:
             format=TABLE_FORMATS,
             allow_missing=True,
         ),
+        [reported("tables", name, "html") for name in study.tables],
     log:
         "<logs>/tables/{scene}.log",
     benchmark:
@@ -81,11 +96,11 @@ rule figures_of:
         sources=REPORT_SOURCES,
     output:
         expand(
-            "<results>/figures/{scene}_{name}.{format}",
+            "<results>/figures/{scene}_{name}.pdf",
             name=study.figures,
-            format=FIGURE_FORMATS,
             allow_missing=True,
         ),
+        [reported("figures", name, "png") for name in study.figures],
     log:
         "<logs>/figures/{scene}.log",
     benchmark:
@@ -106,7 +121,7 @@ rule tables:
             "<results>/tables/{scene}_{name}.{format}",
             scene=study.scenes,
             name=study.tables,
-            format=TABLE_FORMATS,
+            format=[*TABLE_FORMATS, "html"],
         ),
 
 
@@ -116,6 +131,29 @@ rule figures:
             "<results>/figures/{scene}_{name}.{format}",
             scene=study.scenes,
             name=study.figures,
-            format=FIGURE_FORMATS,
+            format=["pdf", "png"],
         ),
         expand("<results>/scenes/{scene}/quicklook.png", scene=study.scenes),
+
+
+rule page:
+    input:
+        runs="<results>/runs.csv",
+        study="<results>/study.json",
+        tables=rules.tables.input,
+        figures=rules.figures.input,
+        sources=REPORT_SOURCES + PAGE_SOURCES,
+    output:
+        "<results>/index.html",
+    log:
+        "<logs>/page.log",
+    benchmark:
+        "<benchmarks>/page.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        out=study.folder,
+    message:
+        "one page with all tables, figures and runs"
+    shell:
+        "python -m report page --study {params.out} > {log} 2>&1"

@@ -1,0 +1,98 @@
+"""What a reader must know before believing a number of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from report.captions import failures, inconsistencies, missing
+from report.frame import STAND_IN_CLIP, View, view
+from report.page.items import Section
+from report.study import Study
+
+# From so many pairs on, an exact signed-rank test can be significant at 5 %.
+FEW_SEEDS = 6
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing to know: in a few words, and in detail."""
+
+    short: str
+    details: tuple[str, ...] = ()
+
+
+def warnings(study: Study, runs: pd.DataFrame, sections: Sequence[Section]) -> list[Notice]:
+    """Return everything that weakens what the page shows."""
+    views = [view(study, runs, scene, protocol) for scene in study.scenes for protocol in study.main.protocols]
+    swept = [
+        view(study, runs, scene, protocol, name)
+        for name, grid in study.sweeps.items()
+        for scene in study.scenes
+        for protocol in grid.protocols
+    ]
+    found = [
+        Notice("Simulated scene: no sensor ever saw it", tuple(_simulated(runs))),
+        Notice("Runs are missing or failed", tuple(_lacking([*views, *swept]))),
+        Notice("Failed runs, with their reasons", tuple(_each(views, failures))),
+        Notice("CLIP weights are random or embedded stand-ins, not the published ones", tuple(_stand_ins(runs, views))),
+        Notice("Runs that are compared did not meet the same data", tuple(_each(views, _inconsistent))),
+        Notice("Code: records of several states, or of changes that were not committed", tuple(_commits(runs))),
+        Notice("Several devices: seconds and memory are compared across them", tuple(_devices(runs))),
+        Notice("Tables or figures that have not been made", tuple(name for part in sections for name in part.absent)),
+        Notice("Few seeds: differences between methods can hardly be decided", tuple(_seeds(study))),
+    ]
+    return [notice for notice in found if notice.details]
+
+
+def _simulated(runs: pd.DataFrame) -> Iterator[str]:
+    yield from runs[runs["simulated"]]["scene_title"].drop_duplicates()
+
+
+def _lacking(views: Sequence[View]) -> Iterator[str]:
+    for found in views:
+        if text := missing(found, found.entries):
+            yield f"{_where(found)}: {text}"
+
+
+def _each(views: Sequence[View], find: object) -> Iterator[str]:
+    assert callable(find)
+    for found in views:
+        yield from (f"{_where(found)}: {text}" for text in find(found))
+
+
+def _inconsistent(found: View) -> list[str]:
+    return inconsistencies(found.runs)
+
+
+def _stand_ins(runs: pd.DataFrame, views: Sequence[View]) -> Iterator[str]:
+    names = {entry.row: entry.name for found in views for entry in found.entries if STAND_IN_CLIP in entry.signs}
+    for row, name in names.items():
+        here = runs[(runs["method"] == row[0]) & (runs["variant"] == row[1])]
+        yield f"{name}: {', '.join(sorted(set(here['clip_weights'])))}"
+
+
+def _commits(runs: pd.DataFrame) -> Iterator[str]:
+    commits = sorted(set(runs["commit"]))
+    if len(commits) > 1 or any(commit.endswith("+") for commit in commits):
+        yield ", ".join(commit or "no commit known" for commit in commits)
+
+
+def _devices(runs: pd.DataFrame) -> Iterator[str]:
+    devices = sorted(set(runs["device_name"]) - {""})
+    if len(devices) > 1:
+        yield ", ".join(devices)
+
+
+def _seeds(study: Study) -> Iterator[str]:
+    if len(study.seeds) < FEW_SEEDS:
+        yield (
+            f"{len(study.seeds)} per cell; with fewer than {FEW_SEEDS} paired splits no exact signed-rank test can be "
+            "significant at 5 %."
+        )
+
+
+def _where(found: View) -> str:
+    return f"{found.scene}, {found.protocol}"

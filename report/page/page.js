@@ -157,7 +157,7 @@
     document.getElementById("panel-title").textContent = described(keys);
     const good = found.filter((run) => run.status === "ok").length;
     document.getElementById("panel-said").textContent = found.length
-      ? `${good} of ${found.length} recorded runs went well. Cell: ${cell.innerText.trim() || NONE}`
+      ? `${good} of ${found.length} recorded runs went well. ${[cell.innerText.trim() || NONE, cell.dataset.hint].filter(Boolean).join("; ")}`
       : "No run has been recorded for this cell.";
     const columns = COLUMNS.filter(([key]) =>
       !(REDUNDANT.has(key) && key in keys) && key !== "commit" && !(key === "mask_ratio" || key === "window" ? found.every((run) => run[key] === null) : false));
@@ -178,7 +178,8 @@
       if (!keysOf(cell)) continue;
       cell.tabIndex = first ? 0 : -1;
       cell.setAttribute("aria-haspopup", "dialog");
-      cell.title = "Show the runs behind this number";
+      cell.dataset.hint = cell.title;
+      cell.title = [cell.title, "Show the runs behind this number"].filter(Boolean).join("\n");
       first = false;
     }
     if (first) return;

@@ -60,6 +60,7 @@ class SupervisedNetwork(Method):
     Class attributes:
         optimizer: "adam", "adamw", "nadam" or "sgd".
         momentum: of "sgd".
+        betas: of the other three.
         scaling: of the scene's channels, each over the whole scene.
         uses_aux: False for networks of the cube alone.
         least_window: smallest side of a window that the layers can take.
@@ -69,6 +70,7 @@ class SupervisedNetwork(Method):
     uses_device = True
     optimizer: ClassVar[Optimizer] = "adam"
     momentum: ClassVar[float] = 0.0
+    betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
     scaling: ClassVar[Scaling] = "standard"
     uses_aux: ClassVar[bool] = True
     least_window: ClassVar[int] = 1
@@ -148,7 +150,12 @@ class SupervisedNetwork(Method):
                 lambda inputs, targets: self.loss(network, inputs, targets),
                 batches,
                 _training.optimizer_of(
-                    self.optimizer, network.parameters(), options.lr, options.weight_decay, self.momentum
+                    self.optimizer,
+                    network.parameters(),
+                    options.lr,
+                    options.weight_decay,
+                    momentum=self.momentum,
+                    betas=self.betas,
                 ),
                 max(options.least_steps, options.epochs * per_epoch),
                 self.name,

@@ -102,15 +102,21 @@ def labelled_batches(task: FewShotTask, windows: StackedWindows, size: int, turn
 
 
 def optimizer_of(
-    name: Optimizer, parameters: Iterator[nn.Parameter], rate: float, weight_decay: float, momentum: float
+    name: Optimizer,
+    parameters: Iterator[nn.Parameter],
+    rate: float,
+    weight_decay: float,
+    *,
+    momentum: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
-    """Return an optimiser; `momentum` matters to gradient descent alone."""
+    """Return an optimiser; `momentum` matters to gradient descent, `betas` to all others."""
     if name == "sgd":
         return torch.optim.SGD(parameters, lr=rate, weight_decay=weight_decay, momentum=momentum)
     if name == "nadam":
-        return torch.optim.NAdam(parameters, lr=rate, weight_decay=weight_decay)
+        return torch.optim.NAdam(parameters, lr=rate, weight_decay=weight_decay, betas=betas)
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=rate, weight_decay=weight_decay, fused=True)
+    return kind(parameters, lr=rate, weight_decay=weight_decay, betas=betas, fused=True)
 
 
 def minimise(

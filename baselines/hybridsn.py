@@ -48,15 +48,13 @@ class HybridSNMethod(SupervisedNetwork):
     def rasters(self, scene: Imagery) -> tuple[np.ndarray, ...]:
         """Return the whitened principal components of the cube."""
         from baselines._networks.hybridsn import LEAST_COMPONENTS
-        from diffclip.scene.features import principal_components, standardised
+        from diffclip.scene.features import whitened_components
 
-        hsi = scene.scaled("none")[0]
-        components = min(self.options.components, hsi.shape[2])
+        components = min(self.options.components, scene.hsi.shape[2])
         if components < LEAST_COMPONENTS:
-            few = f"{self.options.components} of {hsi.shape[2]} bands"
+            few = f"{self.options.components} of {scene.hsi.shape[2]} bands"
             raise UserError(f"hybridsn: components: found {few}, expected {LEAST_COMPONENTS} or more")
-        found = principal_components(hsi, components)
-        return (standardised(found.reshape(-1, components)).reshape(found.shape),)
+        return (whitened_components(scene.hsi, components),)
 
     def network(self, channels: Sequence[int], classes: int, window: int) -> nn.Module:
         """Return the network."""

@@ -70,6 +70,12 @@ def principal_components(array: Float32[np.ndarray, "H W B"], n: int) -> Float32
     return (rows @ axes).reshape(*array.shape[:2], n).astype(np.float32)
 
 
+def whitened_components(array: Float32[np.ndarray, "H W B"], n: int) -> Float32[np.ndarray, "H W n"]:
+    """Return the first `n` principal components, each of unit deviation."""
+    found = principal_components(array, n)
+    return standardised(found.reshape(-1, n)).reshape(found.shape)
+
+
 def morphological_profiles(
     imagery: Imagery, *, components: int = 5, radii: tuple[int, ...] = (1, 2, 4, 6), use_aux: bool = True
 ) -> Float32[np.ndarray, "pixels D"]:

@@ -22,9 +22,11 @@ FAST: dict[str, dict[str, Any]] = {
     "coupled_cnn": {**BRIEF, "width": 0.1, "window": 9},
     "endnet": {**BRIEF, "levels": 2},
     "exvit": {**BRIEF, "width": 8, "own_depth": 1, "joint_depth": 1},
+    "fusatnet": {**BRIEF, "width": 0.02, "window": 11},
     "hybridsn": {**BRIEF, "width": 0.1, "window": 9},
     "mft": {**BRIEF, "width": 16, "depth": 1},
     "s2enet": {**BRIEF, "width": 0.1},
     "spectralformer": {**BRIEF, "width": 8, "depth": 3},
+    "ss_mae": {**BRIEF, "width": 8, "depth": 1, "heads": 2, "components": 13, "pretrain_batch": 8, "pretrain_steps": 3},
     "two_branch_cnn": {"width": 0.05, "branch_steps": 5, "fusion_steps": 5},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from baselines._networks.coupled_cnn import CoupledCNN, class_accuracy
@@ -12,7 +13,10 @@ from baselines._networks.exvit import ExViT
 from baselines._networks.mft import MFT
 from baselines._networks.s2enet import Enhancement
 from baselines._networks.spectralformer import SpectralFormer
+from baselines._networks.ss_mae import MaskedAutoencoder, kept_and_masked
+from baselines._networks.ss_mae_pretraining import pretrain
 from baselines._supervised import SupervisedNetwork
+from diffclip.errors import UserError
 from diffclip.protocol.catalogue import make_method
 
 SCENES = {"Houston 2013": (144, 1, 15), "Trento": (63, 1, 6), "MUUFL": (64, 2, 11)}  # B, C, K
@@ -28,6 +32,9 @@ PUBLISHED: dict[str, tuple[int, tuple[int, int, int]]] = {
     "mft": (11, (321_903, 272_358, 258_219)),
     "exvit": (13, (239_914, 237_223, 237_600)),
     "spectralformer": (7, (235_504, 127_918, 129_084)),
+    "fusatnet": (11, (38_083_599, 37_421_190, 37_438_987)),
+    # Without the head inside its encoder, which its forward never uses.
+    "ss_mae": (7, tuple(n - 131_328 - 257 * k for n, k in ((4_906_228, 15), (4_865_287, 6), (4_868_648, 11)))),
 }
 
 
@@ -36,6 +43,7 @@ def built(name: str, window: int, bands: int, channels: int, classes: int) -> nn
     method = make_method(name)
     assert isinstance(method, SupervisedNetwork)
     stacks = {"hybridsn": (30,), "coupled_cnn": (20, channels), "endnet": (bands, 21 * channels)}
+    stacks["ss_mae"] = (bands, channels, 30)
     with torch.device("meta"):
         return method.network(stacks.get(name, (bands, channels)), classes, window)
 
@@ -52,6 +60,15 @@ def test_has_as_many_weights_as_the_papers_network(name):
 
 def test_hybridsn_at_eleven_pixels_has_its_known_size():
     assert count(built("hybridsn", 11, 144, 1, 15)) == 534_527
+
+
+def test_ss_mae_has_the_papers_size_while_it_is_pretrained():
+    published = {"Houston 2013": 7_729_166, "Trento": 7_628_807, "MUUFL": 7_631_127}
+    for scene, (bands, channels, _) in SCENES.items():
+        both = bands + channels
+        unused = 258 * both + 14_178  # of the decoder: embeddings, class tokens and norms that its forward never uses
+        with torch.device("meta"):
+            assert count(MaskedAutoencoder(both, 7)) == published[scene] - unused
 
 
 def test_coupled_cnn_has_two_convolutions_of_its_own_and_two_that_both_modalities_share():
@@ -132,3 +149,44 @@ def test_spectralformer_mixes_what_went_in_two_blocks_ago_from_the_third_block_o
         assert torch.equal(network(hsi), found), "the fifth block sees what went into the third"
         network.blocks[1] = nn.Identity()
         assert not torch.equal(network(hsi), found)
+
+
+@pytest.mark.parametrize(("tokens", "kept"), [(49, 34), (145, 101)])
+def test_ss_mae_masks_three_tenths_of_the_tokens(tokens, kept):
+    seen, masked = kept_and_masked(torch.randperm(tokens), 0.3)
+    assert (len(seen), len(masked)) == (kept, tokens - kept)
+    assert sorted([*seen.tolist(), *masked.tolist()]) == list(range(tokens))
+
+
+@pytest.mark.parametrize("stream", ["pixels", "bands"])
+def test_ss_mae_pays_for_masked_tokens_alone_and_sees_none_of_them(stream):
+    model, x = MaskedAutoencoder(6, 3, width=16, depth=1, heads=2).eval(), torch.rand(2, 6, 3, 3)
+    order = torch.randperm(9 if stream == "pixels" else 6)
+    kept, masked = kept_and_masked(order, 0.5)
+    hidden = x.flatten(2).clone()
+    index = (slice(None), slice(None), masked) if stream == "pixels" else (slice(None), masked)
+    hidden[index] = 0.0
+    assert torch.equal(model.encoder(x, stream, kept), model.encoder(hidden.view_as(x), stream, kept))
+    rebuilt = model.decoders[stream](model.encoder(x, stream, kept), kept)
+    wanted = x.flatten(2).mT if stream == "pixels" else x.flatten(2)
+    expected = (rebuilt - wanted)[:, masked].square().mean() * len(masked) / len(order)
+    torch.testing.assert_close(model.error(x, stream, order, 0.5), expected)
+
+
+def test_ss_mae_starts_from_its_checkpoint_and_from_nothing_when_told_so(tiny_scene, draw_task, tmp_path):
+    sizes = {"width": 8, "depth": 1, "heads": 2, "components": 13, "epochs": 0, "least_steps": 0}
+    method = make_method("ss_mae", options={**sizes, "pretrain_steps": 2, "pretrain_batch": 4})
+    wanted = method.pretraining(5, None)
+    assert wanted is not None
+    assert method.transductive
+    path = tmp_path / "checkpoint"
+    pretrain(tiny_scene().imagery, wanted.settings, seed=0, device="cpu", path=path)
+    method.train(draw_task(tiny_scene(), window=5, pretrained=path))
+    for name, weight in load_file(path).items():
+        assert torch.equal(method.trained.encoder.state_dict()[name], weight)
+    alone = make_method("ss_mae", "without-pretraining", sizes)
+    assert alone.pretraining(5, None) is None
+    assert not alone.transductive
+    alone.train(draw_task(tiny_scene(), window=5))
+    with pytest.raises(UserError, match="found none, expected ss_mae's checkpoint"):
+        method.train(draw_task(tiny_scene(), window=5))

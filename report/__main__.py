@@ -1,4 +1,4 @@
-"""The command line of reports: `python -m report runs|tables|figures|page --study results/NAME`."""
+"""The command line of reports: `python -m report runs|check|tables|figures|page --study results/NAME`."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ def _parser() -> argparse.ArgumentParser:
 
     runs = commands.add_parser("runs", parents=[common], help="records -> runs.csv, one row per run")
     runs.set_defaults(make=_runs)
+    check = commands.add_parser(
+        "check",
+        parents=[common],
+        help="stored predictions against records -> predictions.csv",
+    )
+    check.set_defaults(make=_check)
     tables = commands.add_parser("tables", parents=[common, chosen], help="runs.csv -> tables (.md, .tex, .csv, .html)")
     tables.set_defaults(make=_tables)
     figures = commands.add_parser("figures", parents=[common, chosen], help="runs.csv -> figures (.pdf, .png)")
@@ -63,6 +69,12 @@ def _runs(options: argparse.Namespace) -> Iterable[Path]:
 
 
 # What a command needs is imported by it: pandas and matplotlib take longer to load than `runs` takes.
+def _check(options: argparse.Namespace) -> Iterable[Path]:
+    from report.predictions import check
+
+    return [check(read_study(options.study))]
+
+
 def _tables(options: argparse.Namespace) -> Iterable[Path]:
     from report.frame import read_runs
     from report.tables import make_tables

@@ -112,14 +112,14 @@ def failures(view: View) -> list[str]:
     return lines
 
 
-def inconsistencies(runs: pd.DataFrame) -> list[str]:
-    """Warn where runs that are compared did not meet the same scene or the same splits."""
-    warnings = []
-    if runs["scene_sha256"].nunique() > 1:
-        warnings.append("Warning: runs saw different versions of the scene; their numbers cannot be compared.")
-    if (runs.groupby(["shots", "seed"])["split_sha256"].nunique() > 1).any():
-        warnings.append("Warning: runs of one seed met different splits; differences are not paired.")
-    return warnings
+def inconsistencies(view: View) -> list[str]:
+    """Warn where a method's cells, none of which mixes two versions of its code, differ in it."""
+    good = view.good
+    return [
+        f"Warning: {entry.name}: cells of {found} versions of its code stand side by side."
+        for entry in view.entries
+        if (found := of_entry(good, entry)["sources_sha256"].nunique()) > 1
+    ]
 
 
 def missing(view: View, shown: Iterable[Entry]) -> str:

@@ -18,36 +18,24 @@ import numpy as np
 from diffclip.errors import UserError
 from diffclip.files import write_atomically
 from diffclip.study import layout
+from report.checks import (
+    COST,
+    IDENTITY,
+    METRICS,
+    PROVENANCE,
+    SPLIT,
+    TRAITS,
+    contradiction,
+    missing_key,
+    refuse_contradictions,
+)
 from report.statistics.intervals import pixel_errors
 from report.study import Study
 
 logger = logging.getLogger(__name__)
 
-IDENTITY = ("scene", "method", "variant", "protocol", "shots", "window", "mask_ratio", "seed")
-TRAITS = ("title", "scene_title", "simulated", "reach", "transductive", "control", "clip_weights")
-METRICS = ("oa", "aa", "kappa", "macro_f1")
 # Standard errors over the test pixels.
 ERRORS = ("oa_error", "aa_error", "kappa_error")
-SPLIT = ("margin", "train_pixels", "validation_pixels", "test_pixels", "overlap_percent", "contains_percent")
-COST = (
-    "pretrain_seconds",
-    "fit_seconds",
-    "predict_seconds",
-    "peak_memory_mb",
-    "parameters",
-    "device",
-    "device_name",
-)
-PROVENANCE = (
-    "suite",
-    "commit",
-    "created",
-    "scene_sha256",
-    "split_sha256",
-    "config_sha256",
-    "sources_sha256",
-    "checkpoint_sha256",
-)
 COLUMNS = (
     "path",
     "status",
@@ -67,14 +55,14 @@ COLUMNS = (
     "class_accuracy",
     "class_test_pixels",
 )
-ROUNDING = 0.01
 
 
 def collect(study: Study) -> Path:
     """Write `runs.csv` from the records that belong to the study; return its path.
 
     Raises:
-        UserError: a record that is not one, or whose numbers contradict each other; two records of one run.
+        UserError: a record that is not one, or whose numbers contradict each other; two records of one run, or of runs
+            that a table would mix though they met other code, another scene or another split.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     ignored = 0
@@ -91,6 +79,7 @@ def collect(study: Study) -> Path:
         rows[key] = _row(record, name, grids)
     if ignored:
         logger.info("%d records in %s belong to other configs and are left out", ignored, study.folder)
+    refuse_contradictions(rows.values())
     ordered = sorted(rows.values(), key=lambda row: _place(study, row))
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -143,58 +132,12 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise UserError(f"{path}: not a record: found {type(record).__name__}, expected an object")
     try:
-        wrong = _missing(record) or _contradictions(record)
+        wrong = missing_key(record) or contradiction(record)
     except (TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path}: not a record: a value of the wrong kind: {error}") from None
     if wrong:
         raise UserError(f"{path}: {wrong}")
     return record
-
-
-def _missing(record: Mapping[str, Any]) -> str:
-    """Name the first key that a record lacks, or return ""."""
-    needed: dict[str, tuple[str, ...]] = {
-        "identity": IDENTITY,
-        "traits": TRAITS,
-        "split": (*SPLIT, "skipped_classes", "test_pixels_per_class"),
-        "provenance": PROVENANCE,
-    }
-    if record.get("status") == "ok":
-        needed |= {"metrics": (*METRICS, "per_class"), "cost": COST, "confusion": ()}
-    for key in ("status", "reason", "fingerprint", "options", "class_names", *needed):
-        if key not in record:
-            return f"key {key!r} is missing"
-    for block, keys in needed.items():
-        for key in keys:
-            if record[block] is None or key not in record[block]:
-                return f"key {block}.{key} is missing"
-    return ""
-
-
-def _contradictions(record: Mapping[str, Any]) -> str:
-    """Say what cannot be in the numbers of a run that went well, or return ""."""
-    status = record["status"]
-    if status != "ok":
-        return "" if status == "failed" else f"status: found {status!r}, expected 'ok' or 'failed'"
-    metrics, split, confusion = record["metrics"], record["split"], record["confusion"]
-    accuracies = {key: metrics[key] for key in ("oa", "aa", "macro_f1")} | metrics["per_class"]
-    for key, value in accuracies.items():
-        # Written so that NaN is refused as well.
-        if not -ROUNDING <= value <= 100 + ROUNDING:
-            return f"accuracy {key}: found {value}, expected 0..100"
-    if not metrics["kappa"] <= metrics["oa"] + ROUNDING:
-        return f"kappa {metrics['kappa']:.2f} is above OA {metrics['oa']:.2f}, which cannot be"
-    counts = [sum(row) for row in confusion]
-    if sum(counts) != split["test_pixels"]:
-        return f"confusion: found {sum(counts)} pixels, expected test_pixels = {split['test_pixels']}"
-    for name, count in zip(record["class_names"], counts, strict=True):
-        expected = split["test_pixels_per_class"].get(name)
-        if count != expected:
-            return f"confusion of {name!r}: found {count} pixels, expected test_pixels_per_class = {expected}"
-    right = 100 * sum(row[place] for place, row in enumerate(confusion)) / sum(counts)
-    if abs(right - metrics["oa"]) > ROUNDING:
-        return f"oa: found {metrics['oa']:.2f}, but its confusion matrix gives {right:.2f}"
-    return ""
 
 
 def _row(record: Mapping[str, Any], path: str, grids: list[str]) -> dict[str, Any]:

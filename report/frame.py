@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from diffclip.errors import UserError
 from diffclip.study import layout
-from report.collect import COLUMNS, COST, ERRORS, METRICS, SPLIT
+from report.checks import COST, METRICS, SPLIT
+from report.collect import COLUMNS, ERRORS
 from report.study import Grid, Row, Study
 from report.summary import Summary, summarise
 

@@ -13,6 +13,7 @@ RECORD = "records/{scene}/{protocol}/{method}/{variant}/{point}/seed-{seed}.json
 INSPECTION = "inspection/{scene}/{protocol}/{method}/{variant}/{point}/seed-{seed}.npz"
 STUDY = "study.json"
 RUNS = "runs.csv"
+PREDICTIONS = "predictions.csv"
 TABLES = "tables"
 FIGURES = "figures"
 TABLE = TABLES + "/{scene}_{protocol}_{kind}.{format}"

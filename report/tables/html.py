@@ -12,7 +12,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from report.collect import IDENTITY
+from report.checks import IDENTITY
 from report.summary import Summary
 from report.tables.table import TIED, Cell, Column, Line, Mark, Table, Words
 

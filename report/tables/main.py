@@ -75,7 +75,7 @@ def all_notes(view: View, lines: tuple[Line, ...], compared: list[Highest | None
 
 def view_notes(view: View) -> list[str]:
     """Return what every table of a view must say: footnote signs, failures, what cannot be compared."""
-    return [*sign_notes(view.entries), *failures(view), *inconsistencies(view.runs)]
+    return [*sign_notes(view.entries), *failures(view), *inconsistencies(view)]
 
 
 def entry_keys(entry: Entry) -> dict[str, Any]:

@@ -21,8 +21,10 @@ from diffclip.protocol.records import (
     write_predictions,
     write_record,
 )
+from diffclip.protocol.splits import Split, save_split
 from diffclip.scene.scene import Scene, SceneInfo
 from diffclip.scene.store import save_scene
+from diffclip.study import layout
 from diffclip.study.cells import Cell
 from diffclip.study.config import Study
 
@@ -155,6 +157,9 @@ class FakeStudy:
         if cell.protocol == "strict":
             near = near | np.roll(near, 1, 0) | np.roll(near, 1, 1) | np.roll(near, -1, 0) | np.roll(near, -1, 1)
         test = np.flatnonzero((flat > 0) & ~near.ravel())
+        split = self.folder / layout.SPLIT.format(**cell.wildcards(), seed=seed)
+        if not split.is_file():
+            save_split(Split(np.sort(train), test), split)
         rng = np.random.default_rng([seed, sum(map(ord, cell.record(seed)))])
         share = method.accuracy(cell) + (0 if method.control else rng.normal(0, 0.02))
         truth = flat[test].astype(np.int64)

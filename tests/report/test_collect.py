@@ -75,7 +75,10 @@ def test_measurements_beside_a_record_are_no_record(folder: Path) -> None:
         (lambda record: record["metrics"].update(kappa=record["metrics"]["oa"] + 1), "is above OA"),
         (lambda record: record["metrics"].update(aa=100.5), "accuracy aa: found 100.5"),
         (lambda record: record["metrics"].update(macro_f1=float("nan")), "accuracy macro_f1: found nan"),
-        (lambda record: record["metrics"].update(oa=99.0), "its confusion matrix gives"),
+        (lambda record: record["metrics"].update(oa=99.0), "oa: found 99.00, but its confusion matrix gives"),
+        (lambda record: record["metrics"].update(kappa=10.0), "kappa: found 10.00, but its confusion matrix gives"),
+        (lambda record: record["metrics"]["per_class"].update(Road_1=1.0), "accuracy of Road_1: found 1.00, but"),
+        (lambda record: record["confusion"].pop(), "confusion: found shape"),
         (lambda record: record["split"].update(test_pixels=7), "expected test_pixels = 7"),
         (lambda record: record["split"]["test_pixels_per_class"].update(Road_1=1), "confusion of 'Road_1'"),
         (lambda record: record["traits"].pop("title"), "key traits.title is missing"),
@@ -91,8 +94,8 @@ def test_a_record_that_cannot_be_is_refused_by_name(folder: Path, change: Callab
     assert said in str(error.value)
 
 
-def test_kappa_may_exceed_oa_by_rounding(folder: Path) -> None:
-    edit(folder / SVM, lambda record: record["metrics"].update(kappa=record["metrics"]["oa"] + 0.004))
+def test_a_metric_may_differ_by_rounding(folder: Path) -> None:
+    edit(folder / SVM, lambda record: record["metrics"].update(kappa=record["metrics"]["kappa"] + 0.004))
     assert len(runs_of(folder)) == 2
 
 
@@ -110,6 +113,29 @@ def test_two_records_of_one_run_are_refused(folder: Path) -> None:
     copy.parent.mkdir(parents=True)
     copy.write_text((folder / SVM).read_text())
     with pytest.raises(UserError, match="the same run as"):
+        collect(read_study(folder))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("scene_sha256", "another", "two versions of the scene"),
+        ("sources_sha256", "another", "two versions of the method's code in one cell"),
+    ],
+)
+def test_runs_that_a_table_would_mix_are_refused(folder: Path, key: str, value: str, said: str) -> None:
+    other = SVM.replace("seed-0", "seed-1")
+    edit(folder / other, lambda record: record["provenance"].update({key: value}))
+    with pytest.raises(UserError) as error:
+        collect(read_study(folder))
+    for part in (SVM, other, key, said):
+        assert part in str(error.value)
+
+
+def test_methods_that_met_other_splits_are_refused(fake: Callable[..., Any]) -> None:
+    folder = fake(protocols=("paper",), shots=(2,), sweeps={}).write()
+    edit(folder / SVM, lambda record: record["provenance"].update(split_sha256="another"))
+    with pytest.raises(UserError, match="two splits of one seed"):
         collect(read_study(folder))
 
 

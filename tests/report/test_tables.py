@@ -226,11 +226,11 @@ def test_runs_must_be_collected_first(fake: Callable[..., Any], capsys: pytest.C
     assert "python -m report runs" in capsys.readouterr().err
 
 
-def test_runs_on_other_splits_are_warned_of(fake: Callable[..., Any]) -> None:
+def test_cells_of_two_versions_of_the_code_are_warned_of(fake: Callable[..., Any]) -> None:
     folder = fake(protocols=("paper",), sweeps={}).write()
-    path = folder / "records/toy/paper/svm/default/shots-2/seed-0.json"
-    path.write_text(path.read_text().replace("paper-2-0", "another"))
-    assert "met different splits" in (make(folder) / "toy_paper_main.md").read_text()
+    for path in (folder / "records/toy/paper/svm/default/shots-2").glob("*.json"):
+        path.write_text(path.read_text().replace('"sources_sha256": "s"', '"sources_sha256": "older"'))
+    assert "Warning: SVM: cells of 2 versions of its code" in (make(folder) / "toy_paper_main.md").read_text()
 
 
 def test_latex_escapes_what_is_special() -> None:

@@ -21,6 +21,12 @@ def reported(folder, name, format):
     )
 
 
+RUNS_SOURCES = [
+    f"report/{name}.py"
+    for name in ("__main__", "checks", "collect", "statistics/intervals", "study")
+]
+
+
 rule study:
     output:
         "<results>/study.json",
@@ -43,7 +49,7 @@ rule runs:
     input:
         study="<results>/study.json",
         records=study.records,
-        sources=["report/__main__.py", "report/collect.py", "report/study.py"],
+        sources=RUNS_SOURCES,
     output:
         "<results>/runs.csv",
     log:
@@ -60,9 +66,31 @@ rule runs:
         "python -m report runs --study {params.out} > {log} 2>&1"
 
 
+rule predictions:
+    input:
+        runs="<results>/runs.csv",
+        scenes=expand("<results>/scenes/{scene}/scene.json", scene=study.scenes),
+        sources=[*RUNS_SOURCES, "report/frame.py", "report/predictions.py"],
+    output:
+        "<results>/predictions.csv",
+    log:
+        "<logs>/predictions.log",
+    benchmark:
+        "<benchmarks>/predictions.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        out=study.folder,
+    message:
+        "comparing the stored predictions of every run with its record"
+    shell:
+        "python -m report check --study {params.out} > {log} 2>&1"
+
+
 rule tables_of:
     input:
         runs="<results>/runs.csv",
+        predictions="<results>/predictions.csv",
         study="<results>/study.json",
         sources=REPORT_SOURCES,
     output:

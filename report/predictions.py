@@ -1,0 +1,170 @@
+"""Stored predictions -> `predictions.csv`: whether they give what records say, and how many are right near training."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diffclip.errors import UserError
+from diffclip.files import write_atomically
+from diffclip.study import layout
+from report.frame import read_runs
+from report.study import Study
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("path", "pixels", "right", "near", "near_right")
+
+
+def check(study: Study) -> Path:
+    """Compare the stored predictions of every run that went well with its record; write `predictions.csv`.
+
+    Of every run it tells the test pixels and how many are right; of those `near` a training pixel, in that windows of
+    the study's side overlap, the same. The window is the study's for all methods, so that they meet the same pixels; a
+    method that sees single pixels then tells what nearness alone does. Without the split's file `near` stays empty.
+
+    Raises:
+        UserError: no predictions, or others than the record's confusion matrix was counted from; both are named.
+    """
+    runs = read_runs(study)
+    good = runs[runs["status"] == "ok"]
+    reach = study.window // 2
+    rows = []
+    for (scene, protocol, shots, seed), group in good.groupby(["scene", "protocol", "shots", "seed"], sort=False):
+        ground = _Ground(study.folder, str(scene))
+        split = study.folder / layout.SPLIT.format(scene=scene, protocol=protocol, shots=shots, seed=seed)
+        near = _near(split, ground.labels.shape, reach)
+        rows += [_row(study, str(path), ground, near) for path in group["path"]]
+    place = {path: at for at, path in enumerate(good["path"])}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=lambda row: place[row["path"]]))
+    logger.info("predictions of %d runs give what their records say", len(rows))
+    return write_atomically(study.folder / layout.PREDICTIONS, lambda file: file.write(text.getvalue().encode()))
+
+
+def read_checked(study: Study) -> pd.DataFrame | None:
+    """Return `predictions.csv` by path of the record, or None where it has not been made."""
+    path = study.folder / layout.PREDICTIONS
+    if not path.is_file():
+        return None
+    return pd.read_csv(path).set_index("path")
+
+
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """Labels and class names of a prepared scene."""
+
+    folder: Path
+    scene: str
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(H, W), 0 = unlabelled, 1..K = classes."""
+        return _labels(self._file.with_name("labels.npy"))
+
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """Class numbers by name."""
+        return {name: number for number, name in enumerate(self._facts["class_names"], start=1)}
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of the scene."""
+        return self._facts["sha256"]
+
+    @cached_property
+    def _facts(self) -> Mapping[str, Any]:
+        return json.loads(self._file.read_text())
+
+    @property
+    def _file(self) -> Path:
+        path = self.folder / layout.SCENE.format(scene=self.scene)
+        if not path.is_file():
+            raise UserError(f"{path}: not found, expected the prepared scene, without which predictions tell nothing")
+        return path
+
+
+@lru_cache(maxsize=8)
+def _labels(path: Path) -> np.ndarray:
+    return np.load(path)
+
+
+def _near(split: Path, shape: tuple[int, ...], reach: int) -> np.ndarray | None:
+    """Return 0 for a training pixel, 1 where windows of the reach overlap a training window, 2 elsewhere; flat."""
+    if not split.is_file():
+        return None
+    from scipy.ndimage import distance_transform_cdt
+
+    with np.load(split) as stored:
+        train = stored["train"]
+    away = np.ones(shape, dtype=bool)
+    away.ravel()[train] = False
+    distance = distance_transform_cdt(away, metric="chessboard").ravel()
+    return np.where(distance == 0, 0, np.where(distance <= 2 * reach, 1, 2)).astype(np.uint8)
+
+
+def _row(study: Study, path: str, ground: _Ground, near: np.ndarray | None) -> dict[str, Any]:
+    record = study.folder / path
+    pixels, predicted = _stored(record)
+    found = json.loads(record.read_bytes())
+    for wrong in _wrong(found, pixels, predicted, ground, near):
+        raise UserError(f"{record}: {wrong}")
+    right = ground.labels.ravel()[pixels] == predicted
+    row = {"path": path, "pixels": len(pixels), "right": int(right.sum())}
+    if near is not None:
+        close = near[pixels] == 1
+        row |= {"near": int(close.sum()), "near_right": int(right[close].sum())}
+    return row
+
+
+def _stored(record: Path) -> tuple[np.ndarray, np.ndarray]:
+    path = Path(layout.predictions_of(str(record)))
+    try:
+        with np.load(path) as stored:
+            return stored["pixels"], stored["predicted"]
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{record}: no predictions beside it in {path.name}: {error}") from None
+
+
+def _wrong(
+    record: Mapping[str, Any], pixels: np.ndarray, predicted: np.ndarray, ground: _Ground, near: np.ndarray | None
+) -> Iterator[str]:
+    """Yield what in a record its stored predictions do not give."""
+    labels = ground.labels.ravel()
+    if record["provenance"]["scene_sha256"] != ground.sha256:
+        yield "scene_sha256: found another than that of the prepared scene, whose labels tell nothing of this run"
+        return
+    if len(pixels) != len(predicted) or len(pixels) != record["split"]["test_pixels"]:
+        tested = record["split"]["test_pixels"]
+        yield f"stored predictions: found {len(predicted)} of {len(pixels)} pixels, expected test_pixels = {tested}"
+        return
+    if len(pixels) and not (pixels.min() >= 0 and pixels.max() < len(labels) and (np.diff(pixels) > 0).all()):
+        yield "stored predictions: found pixels twice, out of order or outside of the scene"
+        return
+    if near is not None and (near[pixels] == 0).any():
+        yield f"stored predictions: {(near[pixels] == 0).sum()} of their pixels are training pixels of the split"
+    classes = np.array([ground.numbers.get(name, 0) for name in record["class_names"]])
+    place = np.full(max(256, int(labels.max()) + 1), -1)
+    place[classes] = np.arange(len(classes))
+    truth, guess = place[labels[pixels]], place[predicted]
+    if min(truth.min(initial=0), guess.min(initial=0)) < 0:
+        yield "stored predictions: found pixels or predictions of classes that the record does not know"
+        return
+    counted = np.bincount(truth * len(classes) + guess, minlength=len(classes) ** 2).reshape(len(classes), -1)
+    expected = np.array(record["confusion"])
+    if not np.array_equal(counted, expected):
+        oa, told = (100 * np.trace(found) / max(found.sum(), 1) for found in (counted, expected))
+        yield f"stored predictions give another confusion matrix: OA {oa:.2f}, in the record {told:.2f}"

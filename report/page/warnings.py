@@ -38,7 +38,7 @@ def warnings(study: Study, runs: pd.DataFrame, sections: Sequence[Section]) -> l
         Notice("Runs are missing or failed", tuple(_lacking([*views, *swept]))),
         Notice("Failed runs, with their reasons", tuple(_each(views, failures))),
         Notice("CLIP weights are random or embedded stand-ins, not the published ones", tuple(_stand_ins(runs, views))),
-        Notice("Runs that are compared did not meet the same data", tuple(_each(views, _inconsistent))),
+        Notice("Cells of a method were made by different versions of its code", tuple(_each(views, inconsistencies))),
         Notice("Code: records of several states, or of changes that were not committed", tuple(_commits(runs))),
         Notice("Several devices: seconds and memory are compared across them", tuple(_devices(runs))),
         Notice("Tables or figures that have not been made", tuple(name for part in sections for name in part.absent)),
@@ -61,10 +61,6 @@ def _each(views: Sequence[View], find: object) -> Iterator[str]:
     assert callable(find)
     for found in views:
         yield from (f"{_where(found)}: {text}" for text in find(found))
-
-
-def _inconsistent(found: View) -> list[str]:
-    return inconsistencies(found.runs)
 
 
 def _stand_ins(runs: pd.DataFrame, views: Sequence[View]) -> Iterator[str]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+
+# CUDA kernels of scaled dot-product attention fail on more sequences at once (pytorch#142228, #146704).
+_MOST_SEQUENCES = 65_535
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -85,14 +88,41 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Float[Tensor, "*batch T D"], *, causal: bool = False) -> Float[Tensor, "*batch T D"]:
-        """Mix the T tokens; with `causal`, none of them sees those after it."""
+    def forward(
+        self, x: Float[Tensor, "*batch T D"], *, causal: bool = False, read: Int64[Tensor, "*batch q"] | None = None
+    ) -> Float[Tensor, "*batch _q D"]:
+        """Mix the T tokens and return them, or those at `read`; with `causal`, none of them sees those after it."""
         leading, (tokens, width) = x.shape[:-2], x.shape[-2:]
         # Leading axes are folded into one: with five axes SDPA falls back to its slow path.
         qkv = self.qkv(x).reshape(-1, tokens, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed = scaled_dot_product_attention(query, key, value, is_causal=causal)
-        return self.out(mixed.transpose(1, 2).reshape(*leading, tokens, width))
+        if read is not None:
+            query = query.gather(-2, read.reshape(-1, 1, read.shape[-1], 1).expand(-1, self.heads, -1, query.shape[-1]))
+        mixed = attend(query, key, value, causal=causal)
+        return self.out(mixed.transpose(1, 2).reshape(*leading, query.shape[-2], width))
+
+
+def attend(
+    query: Float[Tensor, "n heads q d"],
+    key: Float[Tensor, "n heads T d"],
+    value: Float[Tensor, "n heads T d"],
+    *,
+    causal: bool = False,
+) -> Float[Tensor, "n heads q d"]:
+    """Scaled dot-product attention by the quickest right kernel."""
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+        # On a CPU the half-precision kernel is no faster forwards and seven times slower backwards.
+        with torch.autocast("cpu", enabled=False):
+            return scaled_dot_product_attention(query.float(), key.float(), value.float(), is_causal=causal)
+    if len(query) <= _MOST_SEQUENCES:
+        return scaled_dot_product_attention(query, key, value, is_causal=causal)
+    parts = zip(*(x.split(_MOST_SEQUENCES) for x in (query, key, value)), strict=True)
+    return torch.cat([scaled_dot_product_attention(q, k, v, is_causal=causal) for q, k, v in parts])
+
+
+def take(tokens: Float[Tensor, "*batch T D"], index: Int64[Tensor, "*batch kept"]) -> Float[Tensor, "*batch kept D"]:
+    """Return the tokens at `index`."""
+    return tokens.gather(-2, index[..., None].expand(*index.shape, tokens.shape[-1]))
 
 
 class Block(nn.Module):
@@ -116,7 +146,10 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=eps)
         self.mlp = nn.Sequential(nn.Linear(width, hidden), activation(), nn.Linear(hidden, width))
 
-    def forward(self, x: Float[Tensor, "*batch T D"], *, causal: bool = False) -> Float[Tensor, "*batch T D"]:
-        """Mix the T tokens, then transform each; with `causal`, none of them sees those after it."""
-        x = x + self.attention(self.norm1(x), causal=causal)
+    def forward(
+        self, x: Float[Tensor, "*batch T D"], *, causal: bool = False, read: Int64[Tensor, "*batch q"] | None = None
+    ) -> Float[Tensor, "*batch _q D"]:
+        """Mix the T tokens, then transform each, or those at `read`; with `causal`, none sees those after it."""
+        mixed = self.attention(self.norm1(x), causal=causal, read=read)
+        x = (x if read is None else take(x, read)) + mixed
         return x + self.mlp(self.norm2(x))

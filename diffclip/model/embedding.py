@@ -83,17 +83,33 @@ class ModalityEmbedding(nn.Module):
         self.time = TimeEmbedding(width)
         self.positions = Table(grid_positions(self.side, width), learned=learned_positions)
 
-    def forward(self, pixels: Float[Tensor, "*batch P C"]) -> Float[Tensor, "*batch T D"]:
-        """Return the tokens of windows (P = window ** 2 pixels, row by row) with their positions."""
-        stem = rearrange(
-            self.stem(pixels),
-            "... (row i column j) c -> ... (row column) (i j c)",
-            row=self.side,
-            column=self.side,
-            i=self.token_size,
-            j=self.token_size,
-        )
-        return self.tokens(stem) + beside(self.positions()[..., 1:, :], stem)
+    def per_pixel(self, pixels: Float[Tensor, "*batch P C"]) -> Float[Tensor, "*batch P F"]:
+        """Return the part of the embedding that looks at single pixels: tokens of one pixel, or else the stem.
+
+        In evaluation mode the same pixel gives the same numbers in every window, so it may be embedded once for all.
+        """
+        stem = self.stem(pixels)
+        return self.tokens(stem) if self.token_size == 1 else stem
+
+    def forward(self, pixels: Float[Tensor, "*batch P _C"], *, embedded: bool = False) -> Float[Tensor, "*batch T D"]:
+        """Return the tokens of windows with their positions.
+
+        Args:
+            pixels: (..., window ** 2, C), row by row.
+            embedded: they have been through `per_pixel`.
+        """
+        tokens = pixels if embedded else self.per_pixel(pixels)
+        if self.token_size > 1:
+            squares = rearrange(
+                tokens,
+                "... (row i column j) c -> ... (row column) (i j c)",
+                row=self.side,
+                column=self.side,
+                i=self.token_size,
+                j=self.token_size,
+            )
+            tokens = self.tokens(squares)
+        return tokens + beside(self.positions()[..., 1:, :], tokens)
 
     def summary_token(self, time: Int64[Tensor, "*batch"]) -> Float[Tensor, "*batch 1 D"]:
         """Return the class token with the time step added."""

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from diffclip.layers import Block, xavier
+from diffclip.layers import Block, take, xavier
 from diffclip.model.embedding import ModalityEmbedding
-from diffclip.model.masking import Kept, take
+from diffclip.model.masking import Kept
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,9 @@ class Encoder(nn.Module):
         windows: Sequence[Float[Tensor, "*batch P _C"]],
         time: Int64[Tensor, "*batch"],
         kept: Sequence[Kept] | None = None,
+        *,
+        read: Int64[Tensor, "*batch q"] | None = None,
+        embedded: bool = False,
     ) -> list[Float[Tensor, "*batch tokens D"]]:
         """Encode one batch of windows.
 
@@ -96,22 +99,30 @@ class Encoder(nn.Module):
             windows: per modality, (..., window ** 2, channels) scaled pixels, row by row.
             time: (...) diffusion step of each window.
             kept: per modality, which tokens are visible; None shows all.
+            read: which tokens are asked for, as positions among the class token (0) and the visible ones; the last
+                block then spares itself the others. None asks for all.
+            embedded: the pixels have already been through `ModalityEmbedding.per_pixel`.
 
         Returns:
-            Per modality, the class token followed by the visible tokens.
+            Per modality, the class token followed by the visible tokens, or those of them that are asked for.
         """
         encoded = []
         embeddings = cast(Iterable[ModalityEmbedding], self.modalities)
         for position, (embed, pixels) in enumerate(zip(embeddings, windows, strict=True)):
-            tokens = embed(pixels)
+            tokens = embed(pixels, embedded=embedded)
             if kept is not None:
                 tokens = take(tokens, kept[position].seen)
-            encoded.append(self.transform(torch.cat([embed.summary_token(time), tokens], -2), position))
+            encoded.append(self.transform(torch.cat([embed.summary_token(time), tokens], -2), position, read))
         return encoded
 
-    def transform(self, tokens: Float[Tensor, "*batch T D"], modality: int = 0) -> Float[Tensor, "*batch T D"]:
-        """Run the blocks and the final norm of a modality: the same for all, where the encoder is shared."""
+    def transform(
+        self, tokens: Float[Tensor, "*batch T D"], modality: int = 0, read: Int64[Tensor, "*batch q"] | None = None
+    ) -> Float[Tensor, "*batch _q D"]:
+        """Run the blocks and the final norm of a modality: the same for all, where the encoder is shared.
+
+        Only the tokens at `read` come back; None: all.
+        """
         own = cast(Transformer, self.others[modality - 1] if modality and len(self.others) else self)
-        for block in own.blocks:
-            tokens = block(tokens)
+        for place, block in enumerate(own.blocks, start=1):
+            tokens = block(tokens, read=read if place == len(own.blocks) else None)
         return own.norm(tokens)

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int16, Int64
 
 from diffclip.errors import UserError
+from diffclip.scene.mapped import row_blocks, worked_through
 
 Scaling = Literal["standard", "minmax", "minmax-joint", "none"]
 Modality = Literal["hsi", "aux"]
@@ -168,16 +169,28 @@ class Scene:
 def _scale(array: np.ndarray, scaling: Scaling) -> np.ndarray:
     if scaling == "none":
         return array
-    axes = None if scaling == "minmax-joint" else (0, 1)
-    if scaling == "standard":
-        offset = array.mean(axis=axes, dtype=np.float64, keepdims=True)
-        span = array.std(axis=axes, dtype=np.float64, keepdims=True)
-    else:
-        offset = array.min(axis=axes, keepdims=True).astype(np.float64)
-        span = array.max(axis=axes, keepdims=True) - offset
+    offset, span = _offset_and_span(array, scaling)
     # A constant channel carries nothing: its float32 deviation is rounding noise, not a span.
     flat = span <= 1e-6 * np.abs(offset) + 1e-12
-    return np.where(flat, 0.0, (array - offset) / np.where(flat, 1.0, span)).astype(np.float32)
+    return worked_through(array, lambda rows: np.where(flat, 0.0, (rows - offset) / np.where(flat, 1.0, span)))
+
+
+def _offset_and_span(array: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is subtracted from the channels and what they are divided by, in double precision."""
+    axes = None if scaling == "minmax-joint" else (0, 1)
+    parts = [array[rows] for rows in row_blocks(array)]
+    if scaling != "standard":
+        offset = np.min([part.min(axis=axes, keepdims=True) for part in parts], axis=0).astype(np.float64)
+        return offset, np.max([part.max(axis=axes, keepdims=True) for part in parts], axis=0) - offset
+    if len(parts) == 1:
+        return (
+            array.mean(axis=axes, dtype=np.float64, keepdims=True),
+            array.std(axis=axes, dtype=np.float64, keepdims=True),
+        )
+    count = array.shape[0] * array.shape[1]
+    mean = sum(part.sum(axis=axes, dtype=np.float64, keepdims=True) for part in parts) / count
+    squares = sum(((part - mean) ** 2).sum(axis=axes, keepdims=True) for part in parts)
+    return mean, np.sqrt(squares / count)
 
 
 def _shape_problems(scene: Scene) -> list[str]:
@@ -204,7 +217,7 @@ def _shape_problems(scene: Scene) -> list[str]:
 def _value_problems(scene: Scene) -> list[str]:
     problems = []
     for key, array in (("hsi", scene.hsi), ("aux", scene.aux)):
-        bad = int(np.count_nonzero(~np.isfinite(array)))
+        bad = sum(int(np.count_nonzero(~np.isfinite(array[rows]))) for rows in row_blocks(array))
         if bad:
             problems.append(f"{key}: found {bad} values that are NaN or infinite, expected finite values")
     low, high = (int(scene.labels.min()), int(scene.labels.max())) if scene.labels.size else (0, 0)

@@ -16,6 +16,7 @@ import numpy as np
 
 from diffclip.errors import UserError
 from diffclip.files import write_atomically
+from diffclip.scene import mapped
 from diffclip.scene.scene import Scene, SceneInfo
 
 _OPTIONAL = ("train_mask", "test_mask")
@@ -74,13 +75,18 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+def _loaded(path: Path) -> np.ndarray:
+    """Read an array, or map it where it is too large to be read."""
+    return np.load(path, mmap_mode="r" if path.stat().st_size > mapped.MAPPED_ABOVE else None)
+
+
 def open_scene(folder: Path) -> Scene:
-    """Read a prepared scene, as `save_scene` wrote it."""
+    """Read a prepared scene, as `save_scene` wrote it; rasters above `mapped.MAPPED_ABOVE` bytes stay on disk."""
     found = read_summary(folder)
     info: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in found["info"].items()
     }
-    arrays = {key: np.load(folder / f"{key}.npy") for key in ("hsi", "aux", "labels")}
+    arrays = {key: _loaded(folder / f"{key}.npy") for key in ("hsi", "aux", "labels")}
     masks = {key: np.load(path) for key in _OPTIONAL if (path := folder / f"{key}.npy").is_file()}
     scene = Scene(found["name"], **arrays, class_names=tuple(found["class_names"]), info=SceneInfo(**info), **masks)
     # Known from when it was written; hashing a large scene again would cost every job a second.

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from diffclip.layers import Attention, BatchNorm, Block, QuickGELU, Scale, Table, xavier
+from diffclip import layers
+from diffclip.layers import Attention, BatchNorm, Block, QuickGELU, Scale, Table, take, xavier
 
 
 def test_batch_norm_of_the_last_axis_is_torchs_over_everything_before_it():
@@ -113,3 +114,27 @@ def test_xavier_touches_linear_layers_alone():
     assert 0.95 * bound < model[0].weight.abs().max() <= bound
     assert not model[0].bias.any()
     assert model[1].weight.eq(1).all()
+
+
+def test_a_block_asked_for_some_tokens_gives_the_same_ones():
+    block, x = Block(8, 2, 2.0).double(), torch.randn(2, 3, 5, 8, dtype=torch.float64)
+    read = torch.randint(5, (2, 3, 2))
+    torch.testing.assert_close(block(x, read=read), take(block(x), read))
+
+
+def test_attention_over_more_sequences_than_a_kernel_takes_is_done_in_parts(monkeypatch):
+    attention, x = Attention(8, 2), torch.randn(7, 5, 8)
+    expected = attention(x)
+    monkeypatch.setattr(layers, "_MOST_SEQUENCES", 3)
+    torch.testing.assert_close(attention(x), expected)
+
+
+def test_in_half_precision_attention_itself_keeps_single_precision_on_a_cpu():
+    attention, x = Attention(16, 2), torch.randn(3, 9, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attention(x)
+        q, k, v = attention.qkv(x).view(3, 9, 3, 2, 8).permute(2, 0, 3, 1, 4).float()
+    expected = (q @ k.mT / 8**0.5).softmax(-1) @ v
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = attention.out(expected.transpose(1, 2).reshape(3, 9, 16))
+    torch.testing.assert_close(found, expected)

@@ -207,7 +207,7 @@ def test_the_restore_order_shows_the_encoder_other_tokens_than_the_decoder_is_to
     assert torch.equal(wrong[1].hidden, right[1].hidden)
     tokens = [embed(pixels) for embed, pixels in zip(model.encoder.modalities, windows, strict=True)]
     seen: list[torch.Tensor] = []
-    model.encoder.transform = lambda found, modality: seen.append(found) or found
+    model.encoder.transform = lambda found, modality, read: seen.append(found) or found
     model.encoder(windows, time, wrong)
     for sample in range(3):
         ranks = draws[1][sample].argsort().argsort()[:7]

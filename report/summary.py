@@ -59,13 +59,3 @@ def summarise_all(
         pixels = None if errors is None else pixel_interval(row, errors[place])
         found.append(replace(summarise(row, expected), seeds=spans[place], pixels=pixels))
     return found
-
-
-def t_halfwidth(summary: Summary, level: float = 0.95) -> float:
-    """Return half the width of Student's t interval of the mean; 0 where a deviation cannot be known."""
-    if summary.std is None:
-        return 0.0
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(summary.n - 1, 0.5 + level / 2))
-    return quantile * summary.std / math.sqrt(summary.n)

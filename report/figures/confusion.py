@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from report.captions import missing, seeds_text, shots_text
+from report.figures.few import few, left_out
 from report.frame import Entry, View, at, class_names, of_entry
 from report.style import LETTER, PAGE, POINT, empty_figure, new_figure
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WHAT = "Confusion"
-SUBJECT = "diffclip"
 MOST = 4
 NUMBER_SIZE, TITLE_SIZE = 7.0, 7.5
 LEGIBLE = 0.17  # least side of a cell that holds a number, in inches
@@ -28,12 +28,12 @@ DARK = 55  # percent from which numbers are written in white
 
 
 def confusion_figure(view: View) -> Figure:
-    """Return the figure: a matrix per method, the best one and DiffCLIP's variants first."""
+    """Return the figure: a matrix per method, for DiffCLIP's best variants and the best of the others."""
     shots = view.grid.shots[-1]
     here = view.at_shots(shots)
     what = f"{WHAT} at {shots_text(shots)}"
     good = here.runs[here.runs["status"] == "ok"]
-    shown = _chosen(here, good)
+    shown = few(here, good, MOST)
     if not shown:
         return empty_figure(view, what, missing(here, here.rivals))
     names = class_names(good)
@@ -55,7 +55,7 @@ def confusion_figure(view: View) -> Figure:
         what,
         margin + columns * (side + 0.2),
         rows * (side + 0.33) + (0.4 if legible else 0.9),
-        [note, incomplete],
+        [note, left_out(here.rivals, shown), incomplete],
     )
     grid = figure.subplots(rows, columns, squeeze=False)
     for place, axes in enumerate(grid.flat):
@@ -71,17 +71,6 @@ def confusion_figure(view: View) -> Figure:
             grid[0, 0].images[0], ax=grid, label="% of true class", location="bottom", shrink=0.5, aspect=40
         )
     return figure
-
-
-def _chosen(view: View, good: pd.DataFrame) -> list[Entry]:
-    """Return up to four methods: the best, DiffCLIP's variants, then the next best; in the order of the config."""
-    means = {entry.row: at(of_entry(good, entry), "oa", 1).mean for entry in view.rivals}
-    ranked = sorted(
-        (entry for entry in view.rivals if means[entry.row] is not None), key=lambda entry: -(means[entry.row] or 0.0)
-    )
-    wanted = [*ranked[:1], *(entry for entry in ranked if entry.row[0] == SUBJECT), *ranked]
-    chosen = list(dict.fromkeys(wanted))[:MOST]
-    return [entry for entry in view.rivals if entry in chosen]
 
 
 def _incomplete(view: View, good: pd.DataFrame, shown: Sequence[Entry]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from diffclip.errors import UserError
 from diffclip.study import layout
 from report.captions import missing, shots_text
+from report.figures.few import few, left_out
 from report.frame import View, of_entry
 from report.scenes import Ground, read_ground
 from report.style import LETTER, PAGE, POINT, empty_figure, new_figure
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.patches import Patch
 
 WHAT = "Classification maps"
+MOST = 14
 UNLABELLED, STRIPE, BETWEEN = "#f5f5f5", "#8c8c8c", "#ffffff"
 MOST_HEIGHT = 7.4  # of all panels together, so that title and legend still fit a page
 TITLE_SIZE = LEGEND_SIZE = 7.0
@@ -46,7 +48,8 @@ def maps_figure(view: View) -> Figure:
         return empty_figure(view, what, missing(view, view.rivals) or "No run went well at these shots and this seed.")
     ground = read_ground(view.study.folder, view.scene)
     height, width = ground.labels.shape
-    shown = [entry for entry in view.rivals if len(of_entry(runs, entry))]
+    there = [entry for entry in view.rivals if len(of_entry(runs, entry))]
+    shown = there if len(there) <= MOST else few(view, runs, MOST)
     columns, panel = _grid(2 + len(shown), height / width)
     panels: list[Panel] = [
         ("False colour", ground.picture),
@@ -56,9 +59,9 @@ def maps_figure(view: View) -> Figure:
         run = of_entry(runs, entry).iloc[0]
         predicted = _predicted(view, str(run["path"]), ground)
         panels.append((f"{entry.name}, OA {run['oa']:.1f} %", _painted(ground, predicted, panel)))
-    absent = [entry.name for entry in view.rivals if entry not in shown]
+    absent = [entry.name for entry in view.rivals if entry not in there]
     note = f"Not shown, as this run is missing or failed: {', '.join(absent)}." if absent else ""
-    return _drawn(view, what, panels, (columns, panel), ground, note)
+    return _drawn(view, what, panels, (columns, panel), ground, [left_out(there, shown), note])
 
 
 def _grid(panels: int, aspect: float) -> tuple[int, float]:
@@ -103,7 +106,7 @@ def _painted(ground: Ground, classes: np.ndarray, width: float) -> np.ndarray:
 
 
 def _drawn(
-    view: View, what: str, panels: Sequence[Panel], grid: tuple[int, float], ground: Ground, note: str
+    view: View, what: str, panels: Sequence[Panel], grid: tuple[int, float], ground: Ground, notes: Sequence[str]
 ) -> Figure:
     columns, width = grid
     height = width * ground.labels.shape[0] / ground.labels.shape[1]
@@ -115,7 +118,7 @@ def _drawn(
     free = rows * columns - len(panels)
     beside = free > 0 and legend.height(free * width) <= height
     below = 0.0 if beside else legend.height(PAGE)
-    figure = new_figure(view, what, PAGE, rows * tall + below, [note])
+    figure = new_figure(view, what, PAGE, rows * tall + below, notes)
     cells = figure.add_gridspec(rows + (not beside), columns, height_ratios=[tall] * rows + [below] * (not beside))
     # Pixels of the scene stay sharp where the figure has more of them, and are averaged where it has fewer.
     finer = width * PIXELS_PER_INCH > ground.labels.shape[1]

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from report.captions import missing, seeds_text, shots_text
-from report.frame import Entry, View, at, of_entry
-from report.style import GREY, PAGE, POINT, Look, empty_figure, looks, new_figure
-from report.summary import Summary, t_halfwidth
+from report.figures.multiples import multiples_figure
+from report.frame import View
+from report.statistics.intervals import LEVEL, coverage_limit
+from report.style import GREY, MARKERS, PAGE, POINT, Look, empty_figure, looks, new_figure
+from report.summary import Summary, summarise_all
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +23,8 @@ DASHED = (0, (3, 2))
 HEIGHT = 3.5
 LABEL_SIZE = 7.0
 MOST_BANDS = 5
+# More lines than these, and none can be followed: every method gets a panel of its own.
+MOST_LINES = len(MARKERS)
 ASIDE = 2**0.022  # on the log axis, from one method's bars to the next
 
 
@@ -40,22 +44,32 @@ class Curve:
         """Return the mean at a number of shots that has runs."""
         return float(self.points[shots].mean or 0.0)
 
+    def interval(self, shots: int) -> tuple[float, float]:
+        """Return the ends of the interval over seeds; twice the mean where none can be given."""
+        span = self.points[shots].seeds
+        return (span.low, span.high) if span else (self.mean(shots), self.mean(shots))
+
+    def reach(self, shots: Sequence[int]) -> list[list[float]]:
+        """Return how far the interval reaches below and above the mean at each number of shots, as bars want it."""
+        ends = [(self.mean(s), *self.interval(s)) for s in shots]
+        return [[mean - low for mean, low, _ in ends], [high - mean for mean, _, high in ends]]
+
 
 def shots_figure(view: View) -> Figure:
     """Return the figure: OA against shots on a log axis with 95 % intervals, names at the ends of the lines.
 
-    A study of one number of shots has no lines: its methods are shown below each other.
+    A study of one number of shots has no lines: its methods are shown below each other. Many methods get a panel each.
     """
-    styles = looks(view.rivals)
-    curves = [curve for entry in view.rivals if (curve := _curve(view, entry, styles[entry.row])).points]
+    curves, chance = _curves(view)
     if not curves:
         return empty_figure(view, WHAT, missing(view, view.entries))
     controls = [entry for entry in view.entries if entry.row[0] == CHANCE]
-    chance = [curve for entry in controls if (curve := _curve(view, entry, Look(GREY, "", DASHED))).points]
     crowded = len(curves) > MOST_BANDS
-    notes = [_spread_note(view, crowded), missing(view, [*view.rivals, *controls])]
+    notes = [_spread_note(view, len(curves)), missing(view, [*view.rivals, *controls])]
     if len(view.grid.shots) == 1:
         return _dots(view, curves, chance, notes)
+    if len(curves) > MOST_LINES:
+        return multiples_figure(view, WHAT, curves, chance, notes)
     if crowded:
         middle = (len(curves) - 1) / 2
         curves = [replace(curve, aside=ASIDE ** (place - middle)) for place, curve in enumerate(curves)]
@@ -71,22 +85,35 @@ def shots_figure(view: View) -> Figure:
     return figure
 
 
-def _curve(view: View, entry: Entry, style: Look) -> Curve:
-    runs = of_entry(view.runs, entry)
-    found = {shots: at(runs[runs["shots"] == shots], "oa", len(view.study.seeds)) for shots in view.grid.shots}
-    name = "chance (random labels)" if entry.row[0] == CHANCE else entry.name
-    return Curve(name, style, {shots: summary for shots, summary in found.items() if summary.mean is not None})
+def _curves(view: View) -> tuple[list[Curve], list[Curve]]:
+    """Return the curves of methods, and those of chance, that have any run."""
+    seeds, shots = len(view.study.seeds), view.grid.shots
+    cells = iter(summarise_all(view.scores("oa").reshape(-1, seeds), seeds))
+    styles = looks(view.rivals)
+    curves, chance = [], []
+    for entry in view.entries:
+        found = {s: cell for s, cell in zip(shots, cells, strict=False) if cell.mean is not None}
+        if not found:
+            continue
+        if entry.row[0] == CHANCE:
+            chance.append(Curve("chance (random labels)", Look(GREY, "", DASHED), found))
+        elif not entry.control:
+            curves.append(Curve(entry.name, styles[entry.row], found))
+    return curves, chance
 
 
-def _spread_note(view: View, crowded: bool) -> str:
-    seeds = view.study.seeds
+def _spread_note(view: View, count: int) -> str:
+    seeds, crowded = view.study.seeds, count > MOST_BANDS
     window = f"Window {view.study.window}, mask ratio {view.study.mask_ratio:g}."
     if len(seeds) == 1:
         return f"One run each ({seeds_text(seeds)}): no interval can be given. {window}"
+    interval = "95 % BCa bootstrap interval of the mean over seeds"
+    if coverage_limit(len(seeds)) < LEVEL:
+        interval += f" (covers {100 * coverage_limit(len(seeds)):.0f} % at most, as seeds are few)"
     if len(view.grid.shots) == 1:
-        return f"Points: mean over {seeds_text(seeds)}; bars: 95 % t-interval of the mean. {window}"
-    shown = "bars side by side" if crowded else "bands"
-    return f"Lines: mean over {seeds_text(seeds)}; {shown}: 95 % t-interval of the mean. {window}"
+        return f"Points: mean over {seeds_text(seeds)}; bars: {interval}. {window}"
+    shown = "bars side by side" if crowded and count <= MOST_LINES else "bands"
+    return f"Lines: mean over {seeds_text(seeds)}; {shown}: {interval}. {window}"
 
 
 def _draw(axes: Axes, curve: Curve, bars: bool) -> None:
@@ -94,15 +121,15 @@ def _draw(axes: Axes, curve: Curve, bars: bool) -> None:
     shots = sorted(curve.points)
     places = [s * curve.aside for s in shots]
     means = [curve.mean(s) for s in shots]
-    halves = [t_halfwidth(curve.points[s]) for s in shots]
     colour = curve.look.colour
     edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
     axes.plot(places, means, color=colour, marker=curve.look.marker, linestyle=curve.look.dashes, zorder=3, **edge)
     if bars:
-        axes.errorbar(places, means, yerr=halves, color=colour, linestyle="", elinewidth=0.8, capsize=1.5, zorder=2)
+        axes.errorbar(
+            places, means, yerr=curve.reach(shots), color=colour, linestyle="", elinewidth=0.8, capsize=1.5, zorder=2
+        )
         return
-    low = [mean - half for mean, half in zip(means, halves, strict=True)]
-    high = [mean + half for mean, half in zip(means, halves, strict=True)]
+    low, high = zip(*map(curve.interval, shots), strict=True)
     axes.fill_between(places, low, high, color=colour, alpha=0.14, linewidth=0, zorder=1)
 
 
@@ -161,12 +188,12 @@ def _dots(view: View, curves: Sequence[Curve], chance: Sequence[Curve], notes: S
     """Return the figure for one number of shots: a row per method, accuracy to the right."""
     shots = view.grid.shots[0]
     what = f"Overall accuracy at {shots_text(shots)}"
-    figure = new_figure(view, what, PAGE * 0.75, 0.6 + 0.2 * len(curves), notes)
+    figure = new_figure(view, what, PAGE * 0.75, 0.6 + 0.18 * len(curves), notes)
     axes = figure.add_subplot()
     for place, curve in enumerate(curves):
-        style, half = curve.look, t_halfwidth(curve.points[shots])
+        style = curve.look
         look: dict[str, Any] = {"color": style.colour, "marker": style.marker, "elinewidth": 1.0, "capsize": 2}
-        axes.errorbar(curve.mean(shots), place, xerr=half or None, **look)
+        axes.errorbar(curve.mean(shots), place, xerr=curve.reach([shots]), **look)
     for curve in chance:
         axes.axvline(curve.mean(shots), color=GREY, linestyle=DASHED, linewidth=1)
         inside: dict[str, Any] = {"rotation": 90, "va": "center", "ha": "right", "fontsize": LABEL_SIZE, "color": GREY}

@@ -23,6 +23,7 @@ from report.figures.sweep import sweep_figure
 from report.frame import View, class_names, entries, read_runs, view
 from report.study import read_study
 from report.style import look, styled
+from tests.report.conftest import FakeMethod
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def test_a_sweep_of_one_axis_has_a_line_per_method(fake: Callable[..., Any], axi
 def test_the_shots_figure_tells_its_interval_its_axis_and_what_is_missing(study_folder: Path) -> None:
     figure = shots_figure(view_of(study_folder))
     said = words(figure)
-    assert "95 % t-interval" in said
+    assert "95 % BCa bootstrap interval of the mean over seeds (covers 75 % at most" in said
     assert "Runs missing or failed: SVM 1 of 6" in said
     assert "chance (random labels)" in said
     axes = figure.axes[0]
@@ -130,6 +131,20 @@ def test_one_number_of_shots_is_drawn_as_rows_of_points(fake: Callable[..., Any]
     figure = shots_figure(view_of(folder))
     assert "no interval can be given" in words(figure)
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["SVM", "DiffCLIP (tuned)"]
+
+
+def test_many_methods_get_a_panel_each_and_maps_show_the_best_few(fake: Callable[..., Any]) -> None:
+    rivals = [FakeMethod(f"rival_{n}", f"Rival {n}", 0.3 + 0.02 * n) for n in range(16)]
+    folder = fake(methods=(*rivals, *fake().methods), protocols=("paper",), seeds=(0, 1), sweeps={}, failing=()).write()
+    assert main(["runs", "--study", str(folder)]) == 0
+    figure = shots_figure(view_of(folder))
+    titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
+    assert titles == [*(f"Rival {n}" for n in range(16)), "SVM", "DiffCLIP (tuned)"]
+    assert figure.axes[0].get_ylim() == (0, 100)
+    figure = maps_figure(view_of(folder))
+    assert "Shown: 14 of 18 methods" in words(figure)
+    assert not any("Rival 0" in axes.get_title() for axes in figure.axes)
+    assert any("DiffCLIP" in axes.get_title() for axes in figure.axes)
 
 
 def test_maps_show_predictions_of_test_pixels_and_stripes_elsewhere(study_folder: Path) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from report.summary import Summary, summarise, summarise_all, t_halfwidth
+from report.summary import summarise, summarise_all
 from report.tables.marks import mark_notes, marks
 
 
@@ -24,15 +24,9 @@ def test_the_deviation_is_that_of_a_sample() -> None:
     assert found.std == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
 
 
-def test_one_run_has_no_deviation_and_no_interval() -> None:
+def test_one_run_has_no_deviation() -> None:
     found = summarise([4.0], expected=1)
     assert (found.mean, found.std, found.complete) == (4.0, None, True)
-    assert t_halfwidth(found) == 0.0
-
-
-def test_the_interval_is_students() -> None:
-    # t(0.975, 2 degrees of freedom) = 4.302653
-    assert t_halfwidth(Summary(50.0, 3.0, 3, 3)) == pytest.approx(4.302653 * 3 / math.sqrt(3), rel=1e-6)
 
 
 def test_best_is_bold_where_the_test_supports_it_against_all_others() -> None:

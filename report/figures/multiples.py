@@ -1,0 +1,71 @@
+"""Accuracy against shots for many methods: a panel per method, all others in grey behind it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from report.frame import View
+from report.style import COLOURS, GREY, LETTER, PAGE, POINT, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from report.figures.shots import Curve
+
+COLUMNS, HEIGHT, TITLE_SIZE = 6, 0.95, 7.0
+OTHERS, STEP = "#c9c9c9", 20
+
+
+def multiples_figure(
+    view: View, what: str, curves: Sequence[Curve], chance: Sequence[Curve], notes: Sequence[str]
+) -> Figure:
+    """Return the figure; panels share both axes and stand in the order of the config."""
+    rows = -(-len(curves) // COLUMNS)
+    letters = int((PAGE / COLUMNS - 0.1) / (TITLE_SIZE * LETTER * POINT))
+    titles = [textwrap.fill(curve.name, letters) for curve in curves]
+    tall = (1 + max(title.count("\n") for title in titles)) * TITLE_SIZE * 1.25 * POINT
+    dashed = "; dashed: chance (random labels)" if chance else ""
+    said = f"Every panel: OA of one method against labelled pixels per class (shots), all others in grey{dashed}."
+    figure = new_figure(view, what, PAGE, rows * (HEIGHT + tall) + 0.35, [said, *notes])
+    panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
+    for place, axes in enumerate(panels.flat):
+        if place >= len(curves):
+            axes.set_visible(False)
+            continue
+        _draw(axes, curves, place, chance)
+        axes.set_title(titles[place], fontsize=TITLE_SIZE, pad=3)
+        # The lowest panel of each column has the ticks, also where the last row is not full.
+        lowest = place + COLUMNS >= len(curves)
+        axes.tick_params(labelbottom=lowest)
+        axes.set_xlabel("shots" if lowest else "")
+        axes.set_ylabel("" if place % COLUMNS else "OA (%)")
+    shots, first = view.grid.shots, panels[0, 0]
+    first.set_xscale("log", base=2)
+    first.set_xticks(shots, labels=[str(s) for s in shots])
+    first.minorticks_off()
+    first.set_ylim(0, 100)
+    first.set_yticks(range(0, 101, STEP))
+    return figure
+
+
+def _draw(axes: Axes, curves: Sequence[Curve], place: int, chance: Sequence[Curve]) -> None:
+    for other, curve in enumerate(curves):
+        if other != place:
+            shots = sorted(curve.points)
+            axes.plot(shots, [curve.mean(s) for s in shots], color=OTHERS, linewidth=0.4, zorder=1)
+    for curve in chance:
+        shots = sorted(curve.points)
+        axes.plot(
+            shots, [curve.mean(s) for s in shots], color=GREY, linestyle=curve.look.dashes, linewidth=0.7, zorder=2
+        )
+    shown = curves[place]
+    shots = sorted(shown.points)
+    low, high = zip(*map(shown.interval, shots), strict=True)
+    axes.fill_between(shots, low, high, color=COLOURS[0], alpha=0.3, linewidth=0, zorder=3)
+    axes.plot(
+        shots, [shown.mean(s) for s in shots], color=COLOURS[0], marker="o", markersize=2.5, linewidth=1, zorder=4
+    )
+    axes.grid(axis="y", linewidth=0.4)

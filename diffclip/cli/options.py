@@ -61,10 +61,8 @@ def method_of(
 
 def margin_of(made: Method, protocol: str, margin: int | None, window: int, cell_window: int | None) -> int:
     """Return the margin asked for, or by default the window, and no less than keeps windows of the method apart."""
-    from diffclip.protocol.method import SCENE_WIDE
-
-    reach = made.reach(cell_window)
-    least = 1 if reach == SCENE_WIDE else 2 * int(reach) + 1
+    reach = made.window_reach(cell_window)
+    least = 2 * reach + 1
     if margin is not None and protocol == "strict" and margin < least:
         raise UserError(f"--margin: found {margin}, expected at least {least}: {made.title} looks {reach} pixels far")
     return margin or max(window, least)

@@ -1,8 +1,9 @@
-"""Stage 2: the encoder's class tokens meet the class texts."""
+"""Stage 2: what the encoder makes of a window, or of a pixel in it, meets the class texts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,9 +12,12 @@ from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from diffclip.layers import Scale, xavier
 from diffclip.model.encoder import Architecture, Encoder
+from diffclip.model.masking import Kept, take
 
 # CLIP never scales cosines by more than this.
 MAX_SCALE = 100.0
+
+Readout = Literal["class", "pixel", "both"]
 
 
 class DiffCLIP(nn.Module):
@@ -26,6 +30,10 @@ class DiffCLIP(nn.Module):
         embedding: E, width of the joint space.
         temperature: initial temperature of the cosines; None: plain dot products, as of a linear classifier.
         max_scale: the scale of cosines never exceeds it.
+        readout: which of the encoder's tokens an embedding is made of: each modality's class token (as in the paper),
+            the token of the classified pixel, or both.
+        skip: per modality, how many of its last channels at the classified pixel are added to the embedding by a
+            linear map of their own; empty for none.
     """
 
     def __init__(
@@ -36,21 +44,79 @@ class DiffCLIP(nn.Module):
         embedding: int,
         temperature: float | None,
         max_scale: float = MAX_SCALE,
+        readout: Readout = "class",
+        skip: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.encoder = Encoder(channels, shape, learned_positions=True)
-        self.head = nn.Linear(len(channels) * shape.width, embedding)
+        self.head = nn.Linear(len(channels) * shape.width * (2 if readout == "both" else 1), embedding)
         xavier(self.head)
         self.text_tower = text_tower
         self.scale = None if temperature is None else Scale(1.0 / temperature)
         self.max_scale = max_scale
+        self.readout = readout
+        self.window, self.token_size = shape.window, shape.token_size
+        self.skipped = tuple(skip)
+        self.skip = nn.Linear(sum(skip), embedding, bias=False) if sum(skip) else None
+        if self.skip is not None:
+            xavier(self.skip)
 
     def images(
-        self, windows: Sequence[Float[Tensor, "*batch P _C"]], time: Int64[Tensor, "*batch"]
+        self,
+        windows: Sequence[Float[Tensor, "*batch P _C"]],
+        time: Int64[Tensor, "*batch"],
+        kept: Sequence[Kept] | None = None,
     ) -> Float[Tensor, "*batch E"]:
-        """Return the embeddings of windows, not normalised."""
-        summaries = [tokens[..., 0, :] for tokens in self.encoder(windows, time)]
-        return self.head(torch.cat(summaries, -1))
+        """Return the embeddings of windows, or of their centre pixels where those are read out; not normalised.
+
+        Args:
+            windows: per modality, (..., window ** 2, channels) scaled pixels, row by row.
+            time: (...) diffusion step of each window.
+            kept: as for `pixels`.
+        """
+        centres = torch.full_like(time, self.window**2 // 2)
+        return self.pixels(windows, time, centres[..., None], kept)[..., 0, :]
+
+    def pixels(
+        self,
+        windows: Sequence[Float[Tensor, "*batch P _C"]],
+        time: Int64[Tensor, "*batch"],
+        places: Int64[Tensor, "*batch n"],
+        kept: Sequence[Kept] | None = None,
+    ) -> Float[Tensor, "*batch n E"]:
+        """Return the embeddings of pixels of windows, not normalised.
+
+        Args:
+            windows: per modality, (..., window ** 2, channels) scaled pixels, row by row.
+            time: (...) diffusion step of each window.
+            places: (..., n) which pixels, as positions in the window.
+            kept: per modality, which tokens are visible, the token of the one pixel asked for first (see `showing`);
+                None shows all.
+        """
+        encoded = self.encoder(windows, time, kept)
+        spots = 1 + (self.tokens_of(places) if kept is None else torch.zeros_like(places))
+        parts = [part for tokens in encoded for part in self._read(tokens, spots)]
+        embedded = self.head(torch.cat(parts, -1))
+        if self.skip is None:
+            return embedded
+        own = [take(x[..., x.shape[-1] - n :], places) for x, n in zip(windows, self.skipped, strict=True)]
+        return embedded + self.skip(torch.cat(own, -1))
+
+    def tokens_of(self, places: Int64[Tensor, "*any"]) -> Int64[Tensor, "*any"]:
+        """Return the positions of the tokens that hold the pixels at `places` of a window."""
+        row, column = places // self.window // self.token_size, places % self.window // self.token_size
+        return row * (self.window // self.token_size) + column
+
+    def _read(
+        self, tokens: Float[Tensor, "*batch tokens D"], spots: Int64[Tensor, "*batch n"]
+    ) -> list[Float[Tensor, "*batch n D"]]:
+        """Return what one modality's tokens, the class token first, give for the tokens at `spots`."""
+        found = []
+        if self.readout != "class":
+            found.append(take(tokens, spots))
+        if self.readout != "pixel":
+            found.append(tokens[..., :1, :].expand(*spots.shape, tokens.shape[-1]))
+        return found
 
     def texts(self, inputs: Tensor) -> Float[Tensor, "*seeds K E"]:
         """Return the embeddings of class texts, not normalised; the text tower says what it takes."""

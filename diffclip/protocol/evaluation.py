@@ -285,7 +285,9 @@ def _facts(run: Run) -> dict[str, Any]:
     names = {int(k): run.scene.class_names[k - 1] for k in range(1, run.scene.n_classes + 1)}
     counts = np.bincount(labels[run.tested.test], minlength=run.scene.n_classes + 1)
     reach = run.method.reach(run.identity.window)
-    overlap, contains = (None, None) if reach == SCENE_WIDE else window_overlap(run.tested, run.scene.shape, int(reach))
+    through_windows = run.method.window_reach(run.identity.window)
+    apart = reach == SCENE_WIDE and not through_windows
+    overlap, contains = (None, None) if apart else window_overlap(run.tested, run.scene.shape, through_windows)
     return {
         "fingerprint": run.fingerprint,
         "identity": run.identity,

@@ -125,6 +125,15 @@ class Method(ABC):
         """Return how many pixels around a classified pixel are looked at; `SCENE_WIDE` for features of all of it."""
         return window // 2 if window is not None and "window" in self.axes else 0
 
+    def window_reach(self, window: int | None) -> int:
+        """Return how many pixels around a classified pixel are looked at through windows, which `strict` keeps apart.
+
+        That is `reach`, or 0 where features of the whole scene are all there is; a method that looks through windows
+        at such features says both.
+        """
+        reach = self.reach(window)
+        return 0 if reach == SCENE_WIDE else int(reach)
+
     def pretraining(self, window: int | None, mask_ratio: float | None) -> Pretraining | None:
         """Return the checkpoint that this method needs before `fit`, or None."""
         return None

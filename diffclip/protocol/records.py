@@ -60,10 +60,10 @@ class SplitFacts(_Typed):
     test_pixels_per_class: dict[str, int]
     skipped_classes: list[str] = Field(description="classes too small for the shots, left out of this run")
     overlap_percent: float | None = Field(
-        description="share of test windows that overlap a training window; null for scene-wide methods"
+        description="share of test windows that overlap a training window; null for scene-wide methods without windows"
     )
     contains_percent: float | None = Field(
-        description="share of test windows that contain a training pixel; null for scene-wide methods"
+        description="share of test windows that contain a training pixel; null for scene-wide methods without windows"
     )
 
 

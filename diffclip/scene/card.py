@@ -75,6 +75,18 @@ class AuxSource(RasterSource):
     """The source of one or several auxiliary channels."""
 
     names: tuple[str, ...] = Field(default=(), description="one name per channel of this file")
+    modality: str = Field(
+        default="aux",
+        pattern="^[a-z][a-z0-9]*$",
+        description="what sensor it comes from (lidar, sar, rgb, ...); sources of one name are one modality",
+    )
+
+    @field_validator("modality")
+    @classmethod
+    def _not_the_cube(cls, modality: str) -> str:
+        if modality == "hsi":
+            raise ValueError("expected another name than hsi, which is the cube's")
+        return modality
 
 
 class Download(_Part):

@@ -15,6 +15,9 @@ from jaxtyping import Float32
 from diffclip.errors import UserError
 from diffclip.scene.scene import Imagery, Scaling
 
+RADII = (1, 2, 4, 6)  # pixels, of the disks of morphological profiles
+_PER_IMAGE = 1 + 2 * len(RADII)
+
 # Keyed by the imagery itself, which is immutable and hashed by identity: an entry cannot go stale and dies with it.
 _made: WeakKeyDictionary[Imagery, dict[Hashable, np.ndarray]] = WeakKeyDictionary()
 
@@ -77,7 +80,7 @@ def whitened_components(array: Float32[np.ndarray, "H W B"], n: int) -> Float32[
 
 
 def morphological_profiles(
-    imagery: Imagery, *, components: int = 5, radii: tuple[int, ...] = (1, 2, 4, 6), use_aux: bool = True
+    imagery: Imagery, *, components: int = 5, radii: tuple[int, ...] = RADII, use_aux: bool = True
 ) -> Float32[np.ndarray, "pixels D"]:
     """Return the extended morphological profile (Benediktsson et al. 2005, doi:10.1109/TGRS.2004.842478).
 
@@ -109,6 +112,17 @@ def morphological_profiles(
         return standardised(np.concatenate(profiles, axis=2).reshape(imagery.n_pixels, -1))
 
     return _once(imagery, ("profiles", components, radii, use_aux), make)
+
+
+def modality_profiles(imagery: Imagery) -> dict[str, Float32[np.ndarray, "H W D"]]:
+    """Return the columns of `morphological_profiles` that come from each modality, as rasters by its name."""
+    columns = morphological_profiles(imagery).reshape(*imagery.shape, -1)
+    first = columns.shape[2] - _PER_IMAGE * imagery.aux.shape[2]
+    found = {"hsi": columns[..., :first]}
+    for name, channels in imagery.aux_channels.items():
+        places = [first + _PER_IMAGE * channel + k for channel in channels for k in range(_PER_IMAGE)]
+        found[name] = columns[..., places]
+    return found
 
 
 def profile(image: Float32[np.ndarray, "H W"], radii: tuple[int, ...]) -> Float32[np.ndarray, "H W D"]:

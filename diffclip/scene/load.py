@@ -165,12 +165,14 @@ def _info(card: MeasuredCard, bands: int, aux_channels: list[int]) -> SceneInfo:
     if centres and len(centres) != bands:
         raise UserError(f"{card.file}: wavelengths: found {len(centres)}, expected one per band ({bands})")
     aux_names: list[str] = []
+    modalities: list[str] = []
     for source, channels in zip(card.aux, aux_channels, strict=True):
         if source.names and len(source.names) != channels:
             raise UserError(
                 f"{card.file}: aux: names: found {len(source.names)}, {source.file} has {channels} channels"
             )
         aux_names += source.names or [f"aux {len(aux_names) + i + 1}" for i in range(channels)]
+        modalities += [source.modality] * channels
     return SceneInfo(
         title=card.title,
         simulated=False,
@@ -178,6 +180,7 @@ def _info(card: MeasuredCard, bands: int, aux_channels: list[int]) -> SceneInfo:
         gsd=card.gsd,
         false_colour=card.false_colour or _false_colour(centres, bands),
         aux_names=tuple(aux_names),
+        aux_modalities=() if set(modalities) == {"aux"} else tuple(modalities),
         descriptions=tuple(entry.description for entry in card.classes if entry.description),
         colours=tuple(entry.colour for entry in card.classes if entry.colour),
         citation=card.citation,

@@ -18,7 +18,6 @@ from diffclip.errors import UserError
 from diffclip.scene.mapped import row_blocks, worked_through
 
 Scaling = Literal["standard", "minmax", "minmax-joint", "none"]
-Modality = Literal["hsi", "aux"]
 PixelIndex: TypeAlias = Int64[np.ndarray, " _n"]  # flat positions: row * W + column
 
 
@@ -33,6 +32,7 @@ class SceneInfo:
         gsd: ground sampling distance in m, or None when unknown.
         false_colour: bands (from 0) shown as red, green and blue.
         aux_names: one name per auxiliary channel.
+        aux_modalities: the modality ("lidar", "sar", ...) of each auxiliary channel, or empty: all are one, "aux".
         descriptions: one text per class for the text tower (appearance, material, height, surroundings), or empty.
         colours: one "#rrggbb" per class for maps, or empty for the default palette.
         citation: how the scene asks to be cited.
@@ -45,6 +45,7 @@ class SceneInfo:
     gsd: float | None = None
     false_colour: tuple[int, int, int] = (0, 0, 0)
     aux_names: tuple[str, ...] = ()
+    aux_modalities: tuple[str, ...] = ()
     descriptions: tuple[str, ...] = ()
     colours: tuple[str, ...] = ()
     citation: str = ""
@@ -78,6 +79,20 @@ class Imagery:
         """H * W."""
         return self.hsi.shape[0] * self.hsi.shape[1]
 
+    @property
+    def aux_channels(self) -> dict[str, list[int]]:
+        """Positions of the auxiliary channels of every modality besides "hsi", in the order in which they first occur.
+
+        {"aux": all of them} where the scene does not tell them apart.
+        """
+        names = self.info.aux_modalities or ("aux",) * self.aux.shape[2]
+        return {name: [place for place, other in enumerate(names) if other == name] for name in dict.fromkeys(names)}
+
+    def rasters(self, scaling: Scaling = "standard") -> dict[str, Float32[np.ndarray, "H W _C"]]:
+        """Return the scaled channels of every modality by its name, "hsi" first."""
+        hsi, aux = self.scaled(scaling)
+        return {"hsi": hsi} | {name: aux[..., channels] for name, channels in self.aux_channels.items()}
+
     def scaled(
         self, scaling: Scaling = "standard"
     ) -> tuple[Float32[np.ndarray, "H W B"], Float32[np.ndarray, "H W C"]]:
@@ -90,7 +105,10 @@ class Imagery:
         if scaling not in get_args(Scaling):
             raise UserError(f"scaling: found {scaling!r}, expected one of {', '.join(get_args(Scaling))}")
         if scaling not in self._scaled:
-            self._scaled[scaling] = _scale(self.hsi, scaling), _scale(self.aux, scaling)
+            aux = np.empty_like(self.aux)
+            for channels in self.aux_channels.values():
+                aux[..., channels] = _scale(self.aux[..., channels], scaling)
+            self._scaled[scaling] = _scale(self.hsi, scaling), aux
         return self._scaled[scaling]
 
     def spectra(
@@ -163,6 +181,8 @@ class Scene:
             digest.update(f"{array.shape}{array.dtype.str}".encode())
             digest.update(np.ascontiguousarray(array).data)
         digest.update(repr((self.class_names, self.info.descriptions, self.info.wavelengths)).encode())
+        if self.info.aux_modalities:
+            digest.update(repr(self.info.aux_modalities).encode())
         return digest.hexdigest()
 
 
@@ -234,6 +254,10 @@ def _value_problems(scene: Scene) -> list[str]:
         found = len(getattr(scene.info, key))
         if found not in (0, scene.n_classes):
             problems.append(f"{key}: found {found}, expected one per class ({scene.n_classes}) or none")
+    modalities = scene.info.aux_modalities
+    if scene.aux.ndim == 3 and (len(modalities) not in (0, scene.aux.shape[2]) or "hsi" in modalities):
+        expected = f'expected one per auxiliary channel ({scene.aux.shape[2]}), none of them "hsi", or none at all'
+        problems.append(f"aux_modalities: found {', '.join(modalities)}, {expected}")
     if scene.hsi.ndim == 3 and max(scene.info.false_colour) >= scene.hsi.shape[2]:
         problems.append(f"false_colour: found {scene.info.false_colour}, expected bands 0..{scene.hsi.shape[2] - 1}")
     return problems

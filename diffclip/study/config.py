@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from diffclip.errors import UserError, did_you_mean
 from diffclip.protocol.catalogue import make_method, method_names
-from diffclip.protocol.method import SCENE_WIDE, Method, Pretraining
+from diffclip.protocol.method import Method, Pretraining
 from diffclip.scene.card import card_names
 from diffclip.study.cells import Cell, ProtocolName
 from diffclip.validation import problems, read_yaml
@@ -206,12 +206,11 @@ class Study(_Strict):
         return self.margin if self.margin is not None else 2 * self._longest_reach()[0] + 1
 
     def _longest_reach(self) -> tuple[int, str]:
-        """Return how far a method looks at most under the strict protocol, and which."""
+        """Return how far a method looks through windows at most under the strict protocol, and which."""
         longest = (0, "")
         for cell in (cell for cell in self.cells() if cell.protocol == "strict"):
-            reach = self.made(cell).reach(cell.window)
-            if reach != SCENE_WIDE:
-                longest = max(longest, (int(reach), f"{cell.method}.{cell.variant}"))
+            reach = self.made(cell).window_reach(cell.window)
+            longest = max(longest, (reach, f"{cell.method}.{cell.variant}"))
         return longest
 
 

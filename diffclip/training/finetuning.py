@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from itertools import chain, islice
+from typing import Any, NamedTuple, cast
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -20,27 +20,51 @@ from diffclip.model.encoder import Encoder
 from diffclip.progress import Progress
 from diffclip.protocol.task import FewShotTask
 from diffclip.randomness import seeded_torch
-from diffclip.training.inference import scores, times_of
+from diffclip.training.optimisation import running_average, stage_2_optimiser
+from diffclip.training.picking import Picked
 from diffclip.training.pretraining import pretrain_labelled
+from diffclip.training.sampling import orders, viewer
 from diffclip.training.texts import class_texts
 from diffclip.training.windows import SceneWindows, architecture, batches
 
 log = logging.getLogger(__name__)
 
 
+class Start(NamedTuple):
+    """Where stage 2 starts.
+
+    Attributes:
+        model: its encoder from stage 1 where that is asked for, all else freshly initialised; on the device.
+        inputs: what the text tower takes, on the device.
+        windows: of the scene, on the device.
+    """
+
+    model: DiffCLIP
+    inputs: Tensor
+    windows: SceneWindows
+
+
 def finetune(task: FewShotTask, options: Any) -> tuple[DiffCLIP, Tensor, SceneWindows]:
     """Train a classifier on the task's labelled pixels, from stage 1's encoder where stage 1 is asked for.
 
-    No checkpoint is picked: the weights are those of the last epoch, unless a quirk of the released code is asked for.
+    No checkpoint is picked: the weights are those of the last epoch, or their running average, unless a quirk of the
+    released code is asked for.
 
     Args:
         task: labelled pixels, class names, seed, device.
-        options: `DiffCLIPMethod.Options`.
+        options: `Options`.
 
     Returns:
         The model in evaluation mode, the class texts' embeddings (K, E), and the scene's windows on the device.
     """
-    windows = SceneWindows(task.scene, options.scaling, task.window, task.device, options.modalities)
+    return trained(start(task, options), task, options)
+
+
+def start(task: FewShotTask, options: Any) -> Start:
+    """Return the model as it is before stage 2; arguments as for `finetune`."""
+    windows = SceneWindows(
+        task.scene, options.scaling, task.window, task.device, options.modalities, profiles=options.profiles
+    )
     with seeded_torch(task.seed, "stage 2", "initial weights"):
         inputs, tower = class_texts(task, options)
         model = DiffCLIP(
@@ -50,15 +74,21 @@ def finetune(task: FewShotTask, options: Any) -> tuple[DiffCLIP, Tensor, SceneWi
             options.embedding,
             None if options.head == "linear" else options.temperature,
             math.inf if "warm_logit_scale" in options.reference_quirks else MAX_SCALE,
+            options.readout,
+            windows.profiles if options.profile_skip else (),
         )
         if "tiny_head" in options.reference_quirks:
             _shrink(model.head)
     if options.pretrain != "none":
         _load_encoder(model.encoder, _stage_1(task, options), strict=not options.pretrain_scene)
-    model.to(task.device)
-    inputs = inputs.to(task.device)
+    return Start(model.to(task.device), inputs.to(task.device), windows)
+
+
+def trained(begun: Start, task: FewShotTask, options: Any) -> tuple[DiffCLIP, Tensor, SceneWindows]:
+    """Train what `start` returned; see `finetune`."""
+    model, inputs, windows = begun
     with repeatable_kernels(task.device):
-        _train(model, inputs, windows, task, options)
+        model = _train(model, inputs, windows, task, options)
     model.eval()
     with torch.no_grad():
         texts = model.texts(inputs)
@@ -116,67 +146,50 @@ def _time_steps(task: FewShotTask, options: Any) -> Callable[[Tensor], Tensor]:
     return lambda batch: torch.randint(options.diffusion_steps, batch.shape, generator=generator, device=batch.device)
 
 
-class Picked:
-    """The weights of the epoch that classifies most validation pixels rightly, the first of equals.
-
-    Args:
-        task: validation pixels and labels.
-        options: `DiffCLIPMethod.Options`.
-
-    Raises:
-        UserError: the task has no validation pixels.
-    """
-
-    def __init__(self, task: FewShotTask, options: Any) -> None:
-        if task.validation_pixels is None or task.validation_labels is None:
-            raise UserError("task.validation_pixels: found none, expected those of protocol paper")
-        self._pixels, self._device = task.validation_pixels, task.device
-        self._targets = np.searchsorted(task.classes, task.validation_labels)
-        self._times = times_of(task, options)
-        self._best = -1.0
-        self._weights: dict[str, Tensor] = {}
-
-    def see(self, model: DiffCLIP, inputs: Tensor, windows: SceneWindows) -> None:
-        """Keep the model's weights if they are better than all before."""
-        model.eval()
-        with torch.no_grad():
-            texts = model.texts(inputs)
-        found = scores(model, texts, windows, self._pixels, self._device, self._times).argmax(axis=1)
-        model.train()
-        accuracy = float((found == self._targets).mean())
-        if accuracy > self._best:
-            self._best = accuracy
-            self._weights = {name: value.clone() for name, value in model.state_dict().items()}
-
-    def put_back(self, model: DiffCLIP) -> None:
-        """Give the model the best weights seen."""
-        if self._weights:
-            model.load_state_dict(self._weights)
-
-
-def _train(model: DiffCLIP, inputs: Tensor, windows: SceneWindows, task: FewShotTask, options: Any) -> None:
-    optimiser = torch.optim.Adam(model.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True)
-    milestones = [round(options.epochs * share) for share in (2 / 3, 7 / 8)]
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones)
+def _train(model: DiffCLIP, inputs: Tensor, windows: SceneWindows, task: FewShotTask, options: Any) -> DiffCLIP:
+    """Return the trained model: the one given, or the running average of its weights."""
+    epochs, per_epoch = _length(task, options)
+    model.encoder.requires_grad_(not options.frozen_encoder)
+    optimiser, schedule = stage_2_optimiser(model, options, epochs, per_epoch)
     pixels = torch.from_numpy(task.train_pixels).to(task.device)
     targets = torch.from_numpy(task.train_targets).to(task.device)
-    loss_of = _loss(options)
-    draw_times = _time_steps(task, options)
+    loss_of, draw_times = _loss(options), _time_steps(task, options)
+    view_of = viewer(task, windows, options, model.tokens_of)
     picked = Picked(task, options) if "validation_picks_checkpoint" in options.reference_quirks else None
-    order = task.rng("stage 2 batches")
-    progress = Progress(f"stage 2, seed {task.seed}", options.epochs)
-    model.train()
+    average = running_average(model, options.weight_average)
+    steps = chain.from_iterable(orders(task, options))
+    progress = Progress(f"stage 2, seed {task.seed}", epochs)
+    _learning(model, options)
     for _ in progress:
-        shuffled = torch.from_numpy(order.permutation(len(pixels))).to(task.device)
-        for batch in batches(shuffled, options.batch):
-            images = model.images(windows(pixels[batch]), draw_times(batch))
-            loss = loss_of(model.logits(images, model.texts(inputs)), targets[batch])
+        for drawn in islice(steps, per_epoch):
+            batch = drawn.to(task.device)
+            view = view_of(pixels[batch])
+            images = model.pixels(windows(view.centres), draw_times(batch), view.places[..., None], view.kept)
+            loss = loss_of(model.logits(images[..., 0, :], model.texts(inputs)), targets[batch])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
+            schedule.step()
+            if average is not None:
+                average.update_parameters(model)
         progress.note(loss=loss.detach())
-        schedule.step()
         if picked is not None:
             picked.see(model, inputs, windows)
+            _learning(model, options)
     if picked is not None:
         picked.put_back(model)
+    return model if average is None else cast(DiffCLIP, average.module)
+
+
+def _length(task: FewShotTask, options: Any) -> tuple[int, int]:
+    """Return the number of epochs and the steps of each; with a length in steps, every step is an epoch."""
+    if options.steps is not None:
+        return options.steps, 1
+    order = torch.arange(len(task.train_pixels))
+    return options.epochs, len(batches(order, options.batch))
+
+
+def _learning(model: DiffCLIP, options: Any) -> None:
+    """Set what learns to training mode; a frozen encoder keeps its statistics too."""
+    model.train()
+    model.encoder.train(not options.frozen_encoder)

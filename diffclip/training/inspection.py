@@ -22,7 +22,7 @@ from diffclip.model.pretrainer import MaskedDiffusion
 from diffclip.protocol.task import FewShotTask
 from diffclip.randomness import torch_generator
 from diffclip.scene.scene import Imagery, PixelIndex
-from diffclip.training.pretraining import kept_of, untrained, windows_of
+from diffclip.training.pretraining import kept_of, time_limit, untrained, windows_of
 from diffclip.training.windows import SceneWindows
 
 if TYPE_CHECKING:
@@ -104,20 +104,21 @@ def reconstruct(
         imagery: what the sensors saw.
         settings: of stage 1: window, mask ratio, sizes, ...
         checkpoint: stage 1's weights.
-        times: diffusion steps; default: `SHARES` of the schedule, or just 0 where stage 1 knows no noise.
+        times: diffusion steps; default: `SHARES` of those that stage 1 draws from, or just 0 where it knows no noise.
         seed: where noise and hidden tokens come from.
         device: "cpu" or "cuda".
 
     Returns:
         "times" (T,), "corner" (2,) row and column of the region, "mse_hidden" and "mse_visible" (T, M) over the M
-        modalities in scaled units, and for each modality NAME ("hsi", "aux") in scaled units: "NAME_input" (S, S, C),
-        "NAME_hidden" (S, S) True where a token counts as hidden, "NAME_noised" and "NAME_reconstructed" (T, S, S, C).
+        modalities in scaled units, and for each modality NAME ("hsi", "aux", "lidar", ...) in scaled units:
+        "NAME_input" (S, S, C), "NAME_hidden" (S, S) True where a token counts as hidden, "NAME_noised" and
+        "NAME_reconstructed" (T, S, S, C).
     """
     options = SimpleNamespace(**settings)
     windows = windows_of(imagery, options, device)
     model = _pretrained(windows, options, checkpoint, seed).to(device).eval()
     if times is None:
-        times = [int(share * options.diffusion_steps) for share in SHARES] if options.diffusion else [0]
+        times = list(dict.fromkeys(int(share * time_limit(options)) for share in SHARES))
     corner, side = _region(imagery, options.window)
     clean = windows(_tiles(imagery, corner, side, options.window).to(device))
     generator = torch_generator(seed, "inspection", device=device)
@@ -149,15 +150,16 @@ def for_display(imagery: Imagery, scaling: Any, shown: Mapping[str, np.ndarray])
     percentiles of the whole scene. A channel is scaled by one offset and factor, so that pictures in scaled and in
     original units are the same.
     """
-    channels = {"hsi": list(imagery.info.false_colour), "aux": [0]}
-    found = {key: array for key, array in shown.items() if not key.startswith(tuple(f"{name}_" for name in channels))}
-    for name, raster in zip(("hsi", "aux"), imagery.scaled(scaling), strict=True):
+    rasters = imagery.rasters(scaling)
+    found = {key: array for key, array in shown.items() if not key.startswith(tuple(f"{name}_" for name in rasters))}
+    for name, raster in rasters.items():
         if f"{name}_input" not in shown:
             continue
+        channels = list(imagery.info.false_colour) if name == "hsi" else [0]
         found[f"{name}_hidden"] = shown[f"{name}_hidden"]
         for key in ("input", "noised", "reconstructed"):
-            found[f"{name}_{key}"] = shown[f"{name}_{key}"][..., channels[name]]
-        limits = np.percentile(raster[..., channels[name]], _STRETCH, axis=(0, 1))
+            found[f"{name}_{key}"] = shown[f"{name}_{key}"][..., channels]
+        limits = np.percentile(raster[..., channels], _STRETCH, axis=(0, 1))
         found[f"{name}_limits"] = limits.astype(np.float32)
     return found
 

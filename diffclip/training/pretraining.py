@@ -20,13 +20,11 @@ from diffclip.progress import Progress
 from diffclip.protocol.task import FewShotTask
 from diffclip.randomness import rng, seeded_torch, torch_generator
 from diffclip.scene.scene import Imagery
+from diffclip.training.optimisation import stage_1_optimiser
 from diffclip.training.windows import SceneWindows, architecture, batches, cropped
 
 log = logging.getLogger(__name__)
 
-# The released code pretrains for 400 epochs and restarts its cosine after 5, 15, 35, 75, 155 and 315 of them.
-_EPOCHS = 400
-_FIRST_RESTART = 5
 _CURVE_POINTS = 200
 
 
@@ -79,7 +77,7 @@ def _learned(
 
 def windows_of(imagery: Imagery, options: Any, device: str) -> SceneWindows:
     """Return the windows that stage 1 sees of a scene."""
-    return SceneWindows(imagery, options.scaling, options.window, device, options.modalities)
+    return SceneWindows(imagery, options.scaling, options.window, device, options.modalities, profiles=options.profiles)
 
 
 def untrained(windows: SceneWindows, options: Any, seed: int) -> MaskedDiffusion:
@@ -97,10 +95,7 @@ def _train(
     seed: int,
     device: str,
 ) -> dict[str, Any]:
-    optimiser = torch.optim.Adam(
-        model.parameters(), lr=options.pretrain_lr, weight_decay=options.pretrain_weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, T_0=_FIRST_RESTART, T_mult=2)
+    optimiser, schedule = stage_1_optimiser(model, options, total)
     generator = torch_generator(seed, "stage 1", "noise and masks", device=device)
     curves: dict[str, Any] = {"step": [], "hidden": [], "visible": []}
     every = max(1, total // _CURVE_POINTS)
@@ -109,12 +104,12 @@ def _train(
     progress = Progress(f"stage 1, seed {seed}", total)
     model.train()
     for step, pixels in zip(progress, steps, strict=True):
-        schedule.step(_EPOCHS * step // total)
         hidden, visible = _errors(model, windows, pixels.to(device), options, generator)
         loss = options.hidden_weight * hidden.sum() + options.visible_weight * visible.sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
+        schedule.step()
         sums += torch.stack([hidden, visible]).detach()
         done = step + 1
         if done % every == 0 or done == total:
@@ -139,12 +134,17 @@ def _errors(
     time = torch.zeros(size, dtype=torch.long, device=device)
     noise = None
     if options.diffusion:
-        time = torch.randint(options.diffusion_steps, size, generator=generator, device=device)
+        time = torch.randint(time_limit(options), size, generator=generator, device=device)
         noise = [torch.randn(x.shape, generator=generator, device=device) for x in clean]
     tokens = (options.window // options.token_size) ** 2
     draws = [torch.rand(*size, tokens, generator=generator, device=device) for _ in clean]
     losses = model.losses(clean, time, noise, kept_of(windows.modalities, options, draws))
     return torch.stack([x.mean() for x in losses.hidden]), torch.stack([x.mean() for x in losses.visible])
+
+
+def time_limit(options: Any) -> int:
+    """Return the time step that stage 1 stays below; without diffusion it knows step 0 alone."""
+    return (options.time_limit or options.diffusion_steps) if options.diffusion else 1
 
 
 def _crops(clean: list[Tensor], options: Any, generator: torch.Generator) -> list[Tensor]:
@@ -163,10 +163,10 @@ def kept_of(modalities: Sequence[str], options: Any, draws: Sequence[Tensor]) ->
         options: stage 1's settings: mask ratios and quirks.
         draws: per modality, (..., T) uniform random numbers.
     """
-    ratios = {"hsi": options.mask_ratio, "aux": options.aux_mask_ratio}
+    ratios = [options.mask_ratio if name == "hsi" else options.aux_mask_ratio for name in modalities]
     misplaced = "lidar_mask_order" in options.reference_quirks
     exact = "mask_rounding" not in options.reference_quirks
     return [
-        kept_tokens(draw, ratios[name], restore_order=misplaced and place > 0, exact=exact)
-        for place, (name, draw) in enumerate(zip(modalities, draws, strict=True))
+        kept_tokens(draw, ratio, restore_order=misplaced and place > 0, exact=exact)
+        for place, (ratio, draw) in enumerate(zip(ratios, draws, strict=True))
     ]

@@ -42,7 +42,7 @@ def settled(options: Any) -> dict[str, Any]:
     """Return the options that the quirks of `options.reference_quirks` set, and the quirks in the order of `QUIRKS`.
 
     Args:
-        options: `DiffCLIPMethod.Options`.
+        options: `Options`.
 
     Raises:
         ValueError: another value than the default is given to an option that a quirk sets.

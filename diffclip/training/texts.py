@@ -36,7 +36,7 @@ def class_texts(task: FewShotTask, options: Any) -> ClassTexts:
 
     Args:
         task: class names and descriptions.
-        options: `DiffCLIPMethod.Options`.
+        options: `Options`.
 
     Raises:
         UserError: descriptions, weights or a file that are asked for are not there or not as expected.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -14,7 +15,8 @@ from torch.nn.functional import interpolate
 
 from diffclip.errors import UserError
 from diffclip.model.encoder import Architecture
-from diffclip.scene.scene import Imagery, Modality, Scaling
+from diffclip.scene.features import modality_profiles
+from diffclip.scene.scene import Imagery, Scaling
 from diffclip.scene.windows import Windows
 
 
@@ -26,14 +28,18 @@ class SceneWindows:
         scaling: of its channels.
         window: side in pixels.
         device: where the rasters live.
-        modalities: which ones are seen, in this order; a scene without auxiliary rasters has "hsi" alone.
+        modalities: which ones are seen, in this order; "aux" stands for all auxiliary ones that the scene has.
+        profiles: whether morphological profiles of a modality follow its own channels.
 
     Attributes:
+        shape: (H, W) of the scene.
+        window: side in pixels.
         modalities: names of those that are there.
-        channels: channels of each.
+        channels: channels of each, profiles included.
+        profiles: how many of them, the last ones, are profiles.
 
     Raises:
-        UserError: the scene has none of the modalities.
+        UserError: the scene has none of the modalities, or not one that is asked for by its name.
     """
 
     def __init__(
@@ -42,18 +48,37 @@ class SceneWindows:
         scaling: Scaling,
         window: int,
         device: str,
-        modalities: Sequence[Modality] = ("hsi", "aux"),
+        modalities: Sequence[str] = ("hsi", "aux"),
+        *,
+        profiles: bool = False,
     ) -> None:
-        rasters = dict(zip(("hsi", "aux"), scene.scaled(scaling), strict=True))
-        self.modalities = [name for name in modalities if rasters[name].shape[-1]]
-        if not self.modalities:
-            raise UserError(f"scene {scene.name}: modalities: found no channel of {', '.join(modalities)}")
+        rasters = scene.rasters(scaling)
+        self.shape, self.window = scene.shape, window
+        self.modalities = _present(scene, modalities, rasters)
+        own = {name: rasters[name].shape[-1] for name in self.modalities}
+        if profiles:
+            further = modality_profiles(scene)
+            rasters = {name: np.concatenate([rasters[name], further[name]], axis=2) for name in self.modalities}
         self.channels = [rasters[name].shape[-1] for name in self.modalities]
+        self.profiles = [rasters[name].shape[-1] - count for name, count in own.items()]
         self._windows = [Windows(rasters[name], window, device) for name in self.modalities]
 
     def __call__(self, pixels: Int64[Tensor, "*batch"]) -> list[Float[Tensor, "*batch P _C"]]:
         """Return, per modality, the scaled pixels of the windows around `pixels`."""
         return [gather(pixels) for gather in self._windows]
+
+
+def _present(scene: Imagery, wanted: Sequence[str], rasters: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the names of the modalities that are wanted and have channels, each once."""
+    groups = {"aux": list(scene.aux_channels)}
+    names = dict.fromkeys(name for asked in wanted for name in groups.get(asked, [asked]))
+    if unknown := [name for name in names if name not in rasters]:
+        found, known = ", ".join(unknown), ", ".join(rasters)
+        raise UserError(f"scene {scene.name}: modalities: found {found}, expected some of {known}")
+    present = [name for name in names if rasters[name].shape[-1]]
+    if not present:
+        raise UserError(f"scene {scene.name}: modalities: found no channel of {', '.join(wanted)}")
+    return present
 
 
 def architecture(options: Any, window: int) -> Architecture:

@@ -12,7 +12,9 @@ FAST: dict[str, dict[str, Any]] = {
     "diffclip": {
         **dict.fromkeys(("stem", "width", "decoder_width", "embedding", "text_width"), 16),
         **dict.fromkeys(("depth", "decoder_depth", "text_depth"), 1),
-        **dict.fromkeys(("heads", "decoder_heads", "text_heads", "pretrain_steps", "pretrain_epochs", "epochs"), 2),
+        **dict.fromkeys(
+            ("heads", "decoder_heads", "text_heads", "pretrain_steps", "pretrain_epochs", "epochs", "steps"), 2
+        ),
         **dict.fromkeys(("batch", "pretrain_batch"), 8),
         "text_tower": "scratch",  # CLIP's weights are not at hand everywhere
     },

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffclip.errors import UserError
-from diffclip.protocol.method import Method
+from diffclip.protocol.method import SCENE_WIDE, Method
 from diffclip.protocol.task import FewShotTask
 
 
@@ -92,3 +92,12 @@ def test_reach_is_half_a_window_for_those_who_look_through_one():
     assert looking().reach(11) == 5
     assert Fixed().reach(11) == 0
     assert looking().reach(None) == 0
+
+
+def test_windows_reach_their_own_way_where_features_come_from_the_whole_scene():
+    whole = type("Whole", (Fixed,), {"reach": lambda self, window: SCENE_WIDE})
+    assert whole().window_reach(11) == 0
+    both = type("Both", (whole,), {"window_reach": lambda self, window: window // 2})
+    assert (both().reach(11), both().window_reach(11)) == (SCENE_WIDE, 5)
+    looking = type("Looking", (Fixed,), {"axes": frozenset({"window"})})
+    assert looking().window_reach(11) == 5

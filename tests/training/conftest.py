@@ -107,5 +107,6 @@ def learning_rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         rates.append(float(self.param_groups[0]["lr"]))
         return step(self, *args, **kwargs)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    for kind in (torch.optim.Adam, torch.optim.AdamW):
+        monkeypatch.setattr(kind, "step", noted)
     return rates

@@ -60,7 +60,7 @@ def test_only_the_modalities_asked_for_are_seen_in_their_order(make_method, draw
     assert np.isfinite(before).all()
 
 
-@pytest.mark.parametrize("modalities", [[], ["hsi", "hsi"], ["lidar"]])
+@pytest.mark.parametrize("modalities", [[], ["hsi", "hsi"], ["Lidar 1"]])
 def test_no_modality_a_double_one_or_an_unknown_one_is_refused(modalities):
     with pytest.raises(UserError, match="modalities"):
         checked_method("diffclip", "x", {"modalities": modalities})

@@ -74,15 +74,15 @@ def test_a_last_batch_of_one_joins_the_one_before_it(samples, size, expected):
 
 def test_every_epoch_shows_every_training_window_once_at_time_0(make_method, draw_task, monkeypatch):
     times, means = [], []
-    images = DiffCLIP.images
+    pixels = DiffCLIP.pixels
 
-    def noted(self, windows, time):
+    def noted(self, windows, time, places, kept):
         assert self.training
         times.append(time)
         means.append(windows[0].double().mean((-1, -2)))
-        return images(self, windows, time)
+        return pixels(self, windows, time, places, kept)
 
-    monkeypatch.setattr(DiffCLIP, "images", noted)
+    monkeypatch.setattr(DiffCLIP, "pixels", noted)
     task = draw_task(shots=5)
     _, _, windows = finetune(task, make_method(pretrain="none", epochs=2, batch=7).options)
     assert [len(time) for time in times] == [7, 8, 7, 8]

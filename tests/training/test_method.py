@@ -15,6 +15,7 @@ from diffclip.training.method import DiffCLIPMethod
 
 STAGE_1: dict[str, Any] = {
     "scaling": "minmax",
+    "profiles": True,
     "token_size": 5,
     "stem": 24,
     "width": 24,
@@ -31,17 +32,28 @@ STAGE_1: dict[str, Any] = {
     "crops": True,
     "diffusion": False,
     "diffusion_steps": 10,
+    "time_limit": 300,
     "hidden_weight": 0.3,
     "visible_weight": 0.3,
     "pretrain_steps": 5,
     "pretrain_batch": 5,
     "pretrain_lr": 0.1,
+    "pretrain_schedule": "cosine",
     "pretrain_weight_decay": 0.1,
 }
 STAGE_2: dict[str, Any] = {
     "epochs": 5,
+    "steps": 5,
     "batch": 5,
+    "balanced": True,
+    "optimiser": "adamw",
     "lr": 0.1,
+    "lr_schedule": "cosine",
+    "layer_decay": 0.5,
+    "weight_average": 0.9,
+    "frozen_encoder": True,
+    "readout": "both",
+    "token_drop": 0.5,
     "weight_decay": 0.1,
     "temperature": 0.5,
     "embedding": 24,
@@ -65,8 +77,14 @@ def _name(method: DiffCLIPMethod, window: int = 5, mask_ratio: float = 0.6) -> s
 
 def test_every_option_belongs_to_one_stage():
     names = {field.name for field in dataclasses.fields(DiffCLIPMethod.Options)}
-    # Where stage 1 learns, and quirks, which belong to either stage: test_ablations.py and test_quirks.py.
-    assert names == {*STAGE_1, *STAGE_2, "pretrain", "pretrain_scene", "pretrain_epochs", "reference_quirks"}
+    # Where stage 1 learns, quirks, which belong to either stage, and what needs another option beside it:
+    # test_ablations.py, test_quirks.py and test_tuned.py.
+    assert names == {
+        *STAGE_1,
+        *STAGE_2,
+        *("pretrain", "pretrain_scene", "pretrain_epochs", "reference_quirks"),
+        *("moved_windows", "stride", "profile_skip", "graph", "graph_neighbours", "graph_alpha"),
+    }
 
 
 @pytest.mark.parametrize("option", STAGE_1)

@@ -31,14 +31,14 @@ def with_validation(task, scene, count=30):
 def given(monkeypatch):
     """Collect what the classifier is given while it trains: (windows, time) of every batch."""
     seen = []
-    images = DiffCLIP.images
+    pixels = DiffCLIP.pixels
 
-    def noted(self, windows, time):
+    def noted(self, windows, time, places, kept=None):
         if self.training:
             seen.append((windows, time))
-        return images(self, windows, time)
+        return pixels(self, windows, time, places, kept)
 
-    monkeypatch.setattr(DiffCLIP, "images", noted)
+    monkeypatch.setattr(DiffCLIP, "pixels", noted)
     return seen
 
 

@@ -250,3 +250,12 @@ def test_a_wrong_study_is_told_line_by_line(diffclip, tmp_path):
     assert len(said.err.splitlines()) == 2
     assert f"{path}: scenes.0: unknown scene 'simulatd' (did you mean 'simulated'?)" in said.err
     assert f"{path}: methods.svn: unknown method (did you mean 'svm'?)" in said.err
+
+
+def test_estimate_tells_hours_and_disk_and_what_was_never_measured(diffclip):
+    table = "results/published/muufl-crop/runs.csv"
+    said = diffclip("estimate", "--configfile", "config/muufl-crop.yaml", "--measured", table)
+    assert said.status == 0
+    (svm,) = (line for line in said.out.splitlines() if line.startswith("svm") and " means " in line)
+    assert "(12)" in svm
+    assert f"measured in: {table}" in said.out

@@ -28,6 +28,56 @@ def study(
 
 
 @app.command()
+def estimate(
+    configfile: Annotated[Path, typer.Option(help="a study config, e.g. config/paper.yaml")] = Path(
+        "config/quick.yaml"
+    ),
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option(help="runs.csv of a finished study, may be repeated; default: all below results/"),
+    ] = None,
+) -> None:
+    """Say what a study will cost before it runs: hours per device and disk, from measured runs."""
+    from tabulate import tabulate
+
+    from diffclip.study.config import load_study
+    from diffclip.study.estimate import estimated, read_measured
+
+    study = load_study(configfile)
+    tables = measured or sorted(Path("results").glob("**/runs.csv"))
+    runs = read_measured(tables)
+    found = estimated(study, runs)
+    rows = [
+        [
+            row.method,
+            row.variant,
+            row.runs,
+            *(
+                f"{row.hours[device]:.2f} ({row.measured[device]})" if device in row.hours else "-"
+                for device in found.devices
+            ),
+        ]
+        for row in found.rows
+    ]
+    total = [
+        "all that were measured",
+        "",
+        sum(row.runs for row in found.rows),
+        *(f"{sum(row.hours.get(device, 0.0) for row in found.rows):.2f}" for device in found.devices),
+    ]
+    heads = ["method", "variant", "runs", *(f"hours on {device} (runs measured)" for device in found.devices)]
+    typer.echo(tabulate([*rows, total], heads, disable_numparse=True))
+    typer.echo(f"{found.checkpoints * len(study.seeds)} checkpoints, each made once; {found.jobs} jobs")
+    typer.echo(f"disk: {found.disk / 1e9:.2f} GB of records, predictions and checkpoints, prepared scenes not counted")
+    unmeasured = [f"{row.method} ({row.variant})" for row in found.rows if not row.hours]
+    if unmeasured:
+        typer.echo(f"never measured with these options, and not in the hours: {', '.join(unmeasured)}")
+    if found.guessed:
+        typer.echo(f"test pixels not known, the measured runs' mean is taken: {', '.join(found.guessed)}")
+    typer.echo(f"measured in: {', '.join(map(str, tables)) or 'nothing'}; one process at a time, start-up not counted")
+
+
+@app.command()
 def schemas(
     folder: Annotated[Path, typer.Argument(help="where the schemas lie")] = Path("workflow/schemas"),
     readme: Annotated[Path, typer.Option(help="the description of study configs")] = Path("config/README.md"),

@@ -17,7 +17,7 @@ from report.captions import shots_text
 from report.frame import View, entries
 from report.study import Inspection, Row
 
-MODALITIES = ("hsi", "aux")
+_MODALITIES = {"hsi": "Hyperspectral", "aux": "Auxiliary rasters", "lidar": "LiDAR"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Inspected:
     @property
     def modalities(self) -> list[str]:
         """Those that the model sees, in its order."""
-        return [name for name in MODALITIES if f"{name}_input" in self.arrays]
+        return self.arrays["modalities"].tolist()
 
     @property
     def settings(self) -> str:
@@ -54,6 +54,11 @@ class Inspected:
     def run(self) -> str:
         """What a note says of the run."""
         return f"{shots_text(self.asked.shots)}, seed {self.asked.seed}"
+
+
+def modality_title(name: str) -> str:
+    """Return what a figure calls a modality: "SAR" for "sar"."""
+    return _MODALITIES.get(name, name.upper())
 
 
 def read_inspected(view: View, row: Row) -> Inspected | None:
@@ -83,7 +88,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as stored:
             found = {key: stored[key] for key in stored.files}
-        missing = {"identity", "checkpoint", "times", "pixels", "labels"} - found.keys()
+        missing = {"identity", "checkpoint", "modalities", "times", "pixels", "labels"} - found.keys()
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not what 'diffclip inspect' writes: {error}") from None
     if missing:

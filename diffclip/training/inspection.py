@@ -109,10 +109,9 @@ def reconstruct(
         device: "cpu" or "cuda".
 
     Returns:
-        "times" (T,), "corner" (2,) row and column of the region, "mse_hidden" and "mse_visible" (T, M) over the M
-        modalities in scaled units, and for each modality NAME ("hsi", "aux", "lidar", ...) in scaled units:
-        "NAME_input" (S, S, C), "NAME_hidden" (S, S) True where a token counts as hidden, "NAME_noised" and
-        "NAME_reconstructed" (T, S, S, C).
+        "modalities" (M,) names, "times" (T,), "corner" (2,) row and column of the region, "mse_hidden" and
+        "mse_visible" (T, M) in scaled units, and for each modality NAME in scaled units: "NAME_input" (S, S, C),
+        "NAME_hidden" (S, S) True where a token counts as hidden, "NAME_noised" and "NAME_reconstructed" (T, S, S, C).
     """
     options = SimpleNamespace(**settings)
     windows = windows_of(imagery, options, device)
@@ -135,6 +134,7 @@ def reconstruct(
         with torch.no_grad(), repeatable_kernels(device):
             predicted.append(model(noised[-1], time, kept))
     found: dict[str, np.ndarray] = {"times": np.array(times), "corner": np.array(corner)}
+    found["modalities"] = np.array(windows.modalities)
     for place, name in enumerate(windows.modalities):
         found[f"{name}_input"] = _as_image(clean[place], side, options.window)
         found[f"{name}_hidden"] = hidden[place]

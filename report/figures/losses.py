@@ -9,7 +9,7 @@ import numpy as np
 from report.captions import seeds_text
 from report.figures.reconstruction import NO_RUN
 from report.frame import View
-from report.inspection import Inspected, Losses, read_inspected, read_losses
+from report.inspection import Inspected, Losses, modality_title, read_inspected, read_losses
 from report.study import Row
 from report.style import COLOURS, PAGE, empty_figure, new_figure
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WHAT = "Losses of stage 1"
-TITLES = {"hsi": "Hyperspectral", "aux": "Auxiliary rasters"}
 HEIGHT = 2.3
 MOST_POINTS = 25
 WIDE = 10.0  # from the least to the greatest error: from here on the axis is a logarithmic one
@@ -37,7 +36,7 @@ def losses_figure(view: View, row: Row) -> Figure:
     panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
     for place, (name, axes) in enumerate(zip(names, panels, strict=True)):
         _draw(axes, losses, place)
-        axes.set_title(TITLES[name])
+        axes.set_title(modality_title(name))
         axes.set_xlabel("step of training")
     logarithmic = _is_wide(losses)
     panels[0].set_ylabel(f"mean squared error{' (log axis)' if logarithmic else ''}")

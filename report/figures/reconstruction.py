@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from report.frame import View
-from report.inspection import Inspected, read_inspected
+from report.inspection import Inspected, modality_title, read_inspected
 from report.scenes import read_ground
 from report.study import Row
 from report.style import PAGE, empty_figure, new_figure
@@ -32,8 +32,9 @@ def reconstruction_figure(view: View, row: Row) -> Figure:
     if inspected is None:
         return empty_figure(view, "Reconstructions", NO_RUN)
     names, times = inspected.modalities, inspected.arrays["times"]
-    # Two modalities fill a page's width; one alone has larger panels on a narrower figure.
-    panel = (PAGE - LEFT - APART - 6 * BETWEEN - 0.05) / 8 if len(names) > 1 else 1.0
+    # Several modalities fill a page's width; one alone has larger panels on a narrower figure.
+    gaps = LEFT + (len(names) - 1) * APART + 3 * len(names) * BETWEEN + 0.05
+    panel = (PAGE - gaps) / (4 * len(names)) if len(names) > 1 else 1.0
     block = 4 * panel + 3 * BETWEEN
     width = LEFT + len(names) * block + (len(names) - 1) * APART + 0.05
     height = HEAD + len(times) * (panel + ABOVE) + 0.1
@@ -70,7 +71,7 @@ def _panel(figure: Figure, left: float, bottom: float, side: float) -> Axes:
 
 
 def _notes(inspected: Inspected) -> list[str]:
-    side = inspected.arrays["hsi_input" if "hsi" in inspected.modalities else "aux_input"].shape[0]
+    side = inspected.arrays[f"{inspected.modalities[0]}_input"].shape[0]
     tiles = side // inspected.identity["window"]
     return [
         f"The {side} × {side} pixels with the most contrast, as {tiles} × {tiles} windows that know nothing of each "
@@ -83,7 +84,9 @@ def _notes(inspected: Inspected) -> list[str]:
 
 def _title(view: View, name: str) -> str:
     if name == "hsi":
-        return "Hyperspectral, false colour"
+        return f"{modality_title(name)}, false colour"
+    if name != "aux":
+        return modality_title(name)
     known = read_ground(view.study.folder, view.scene).aux_names
     return f"{known[0][:1].upper()}{known[0][1:]}" if known else "First auxiliary raster"
 

@@ -45,6 +45,7 @@ def write_inspection(folder: Path, modalities: tuple[str, ...] = ("hsi", "aux"),
     arrays: dict[str, Any] = {
         "identity": json.dumps(identity),
         "checkpoint": "toy/stage_1",
+        "modalities": np.array(modalities),
         "times": np.array(TIMES),
         "pixels": np.arange(60),
         "labels": labels,
@@ -57,13 +58,13 @@ def write_inspection(folder: Path, modalities: tuple[str, ...] = ("hsi", "aux"),
         "features_stage_1": rng.normal(size=(60, 8)).astype(np.float16),
         "features_stage_2": (10 * np.eye(8)[labels] + rng.normal(size=(60, 8))).astype(np.float16),
     }
-    for name, channels in (("hsi", 3), ("aux", 1)):
-        if name in modalities:
-            arrays[f"{name}_input"] = np.full((10, 10, channels), 0.5, np.float16)
-            arrays[f"{name}_hidden"] = np.indices((10, 10)).sum(axis=0) % 2 == 0
-            arrays[f"{name}_limits"] = np.array([[0.0] * channels, [1.0] * channels], np.float16)
-            for key in ("noised", "reconstructed"):
-                arrays[f"{name}_{key}"] = np.full((2, 10, 10, channels), 0.25, np.float16)
+    for name in modalities:
+        channels = 3 if name == "hsi" else 1
+        arrays[f"{name}_input"] = np.full((10, 10, channels), 0.5, np.float16)
+        arrays[f"{name}_hidden"] = np.indices((10, 10)).sum(axis=0) % 2 == 0
+        arrays[f"{name}_limits"] = np.array([[0.0] * channels, [1.0] * channels], np.float16)
+        for key in ("noised", "reconstructed"):
+            arrays[f"{name}_{key}"] = np.full((2, 10, 10, channels), 0.25, np.float16)
     path = (
         folder / f"inspection/toy/paper/diffclip/tuned/shots-{identity['shots']}_{POINT.partition('_')[2]}/seed-1.npz"
     )
@@ -165,6 +166,14 @@ def test_a_single_modality_is_drawn_alone(folder: Path) -> None:
     write_logs(folder)
     assert len(reconstruction_figure(shown(folder), ROW).axes) == len(TIMES) * 4
     assert titles(losses_figure(shown(folder), ROW)) == ["Hyperspectral"]
+
+
+def test_three_modalities_are_drawn_side_by_side(folder: Path) -> None:
+    write_inspection(folder, modalities=("hsi", "lidar", "sar"))
+    figure = reconstruction_figure(shown(folder), ROW)
+    assert len(figure.axes) == len(TIMES) * 12
+    assert [text.get_text() for text in figure.texts[-3:]] == ["Hyperspectral, false colour", "LiDAR", "SAR"]
+    assert max(axes.get_position().x1 for axes in figure.axes) <= 1
 
 
 def test_losses_are_means_over_seeds_between_the_least_and_the_most(folder: Path) -> None:

@@ -68,6 +68,18 @@ def test_several_auxiliary_files_are_stacked_in_order(write_card: CardWriter, ti
     aux = [{"file": "sar.npy", "names": ["SAR"]}, {"file": "aux.npy", "names": ["a", "b"]}]
     scene = load_scene(write_card(arrays={"sar": flat}, aux=aux))
     assert scene.aux[3, 5].tolist() == [53, 3, 5] and scene.info.aux_names == ("SAR", "a", "b")
+    assert scene.info.aux_modalities == () and list(scene.imagery.rasters()) == ["hsi", "aux"]
+
+
+def test_auxiliary_files_of_several_sensors_are_modalities_of_their_own(write_card: CardWriter) -> None:
+    sar = np.arange(24, dtype=np.float32).reshape(4, 6)
+    aux = [{"file": "sar.npy", "modality": "sar"}, {"file": "aux.npy", "modality": "lidar"}]
+    scene = load_scene(write_card(arrays={"sar": sar}, aux=aux))
+    assert scene.imagery.aux_channels == {"sar": [0], "lidar": [1, 2]}
+    np.testing.assert_array_equal(scene.imagery.rasters("none")["sar"][..., 0], sar)
+    assert scene.sha256 != load_scene(write_card(arrays={"sar": sar}, aux=[{"file": "sar.npy"}, aux[1]])).sha256
+    with pytest.raises(UserError, match=r"aux\.0\.modality: .*expected another name than hsi"):
+        load_scene(write_card(arrays={"sar": sar}, aux=[{"file": "sar.npy", "modality": "hsi"}]))
 
 
 def test_a_crop_takes_rows_and_columns_up_to_the_end(write_card: CardWriter, tiny_arrays: Arrays) -> None:

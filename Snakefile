@@ -40,6 +40,7 @@ wildcard_constraints:
 
 include: "workflow/rules/scenes.smk"
 include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/embedded.smk"
 include: "workflow/rules/methods.smk"
 include: "workflow/rules/inspect.smk"
 include: "workflow/rules/report.smk"

@@ -17,8 +17,10 @@ from typing import Any, Literal
 import numpy as np
 
 from diffclip.device import seeds_at_once as seeds_that_suit
+from diffclip.embedded.store import make_embedded_clip, refuse_seen
 from diffclip.errors import UserError
 from diffclip.files import write_atomically
+from diffclip.language.weights import EMBEDDED
 from diffclip.protocol.catalogue import make_method
 from diffclip.protocol.checkpoints import Checkpoint, checkpoint_name, make_checkpoints
 from diffclip.protocol.evaluation import Run, make_runs
@@ -171,6 +173,7 @@ def _runs(
     scene = prepare_scene(card or cell.scene, root)
     pretraining = make_method(cell.method, cell.variant, options).pretraining(cell.window, cell.mask_ratio)
     source = pretraining_scene(pretraining, scene, root) if pretraining else scene
+    embedded_clip = _embedded_clip(cell, root, options, device, card)
     for seeds in groups:
         checkpoints: Sequence[Checkpoint | None] = [None] * len(seeds)
         if pretraining:
@@ -182,8 +185,30 @@ def _runs(
                 scene, cell.protocol, cell.shots, seed, root, margin=margin, on_small_class=on_small_class
             )
             identity = Identity(**asdict(cell), seed=seed)
-            runs.append(Run(identity, method, scene, split, device, checkpoint, seeds_at_once))
+            runs.append(
+                Run(
+                    identity,
+                    method,
+                    scene,
+                    split,
+                    device,
+                    checkpoint,
+                    seeds_at_once,
+                    embedded_clip=embedded_clip,
+                    cache=root / layout.CACHE,
+                )
+            )
         yield runs
+
+
+def _embedded_clip(
+    cell: Cell, root: Path, options: Mapping[str, Any], device: str, card: str | None
+) -> Checkpoint | None:
+    """Return the embedded CLIP where a cell takes its weights, trained first; it must not know the tested scene."""
+    if make_method(cell.method, cell.variant, options).clip_weights != EMBEDDED:
+        return None
+    refuse_seen(load_card(card or cell.scene))
+    return make_embedded_clip(root / layout.EMBEDDED_CLIP, device=device)
 
 
 def inspect_run(

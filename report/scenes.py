@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from diffclip.errors import UserError
-from diffclip.scene.quicklook import class_colours, false_colour
+from diffclip.scene.quicklook import class_colours
+from diffclip.scene.rendering import false_colour
 from diffclip.scene.scene import Imagery, SceneInfo
 from diffclip.study import layout
 

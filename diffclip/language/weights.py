@@ -9,6 +9,9 @@ from pathlib import Path
 from diffclip.errors import UserError
 
 RANDOM = "random"
+EMBEDDED = "embedded"  # a small CLIP that the suite trains itself, see diffclip/embedded
+# How open_clip lays out a folder that holds a model whole.
+FOLDER_CONFIG, FOLDER_WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 _SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
 
@@ -18,18 +21,44 @@ def is_file(weights: str) -> bool:
 
 
 def weights_name(model: str, weights: str) -> str:
-    """Return "random", "ViT-B-32/openai" for a tag, or "model.pt (0123456789ab)" for a local file.
+    """Return "random", "embedded", "ViT-B-32/openai" for a tag, or "model.pt (0123456789ab)" for a local file.
 
     Args:
         model: open_clip's name of an architecture.
-        weights: open_clip's tag, the path of a local file, or "random".
+        weights: open_clip's tag, the path of a local file or of a folder in open_clip's format, "random", "embedded".
 
     Raises:
         UserError: no such file.
     """
-    if weights == RANDOM:
-        return RANDOM
-    return named_file(Path(weights)) if is_file(weights) else f"{model}/{weights}"
+    if weights in (RANDOM, EMBEDDED):
+        return weights
+    if not is_file(weights):
+        return f"{model}/{weights}"
+    path = Path(weights)
+    if not path.is_dir():
+        return named_file(path)
+    _, _, checksum = named_file(path / FOLDER_WEIGHTS).rpartition(" ")
+    return f"{path.name} {checksum}"
+
+
+def located(weights: str, embedded: Path | None) -> str:
+    """Return weights as `load_clip` takes them: "embedded" becomes the folder where that CLIP lies.
+
+    Args:
+        weights: as the options name them.
+        embedded: the folder of the embedded CLIP, as the task knows it.
+
+    Raises:
+        UserError: the embedded CLIP is asked for and not there.
+    """
+    if weights != EMBEDDED:
+        return weights
+    if embedded is None:
+        raise UserError(
+            "clip_weights: found embedded and no embedded CLIP in the task; expected the folder that "
+            "'diffclip embedded-clip' writes, as embedded_clip of the task or as clip_weights"
+        )
+    return str(embedded)
 
 
 def named_file(path: Path) -> str:

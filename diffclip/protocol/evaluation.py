@@ -55,6 +55,8 @@ class Run:
         seeds_at_once: how many seeds were asked to be trained as one model; None: what suits the device. A joint
             training rounds otherwise, so a number that was asked for decides the result where the method joins seeds.
         alone_because: why the run is made alone although several seeds were to be trained together.
+        embedded_clip: the embedded CLIP's weights, for methods whose CLIP weights are "embedded".
+        cache: folder that runs share, see `FewShotTask` (decides nothing but time).
     """
 
     identity: Identity
@@ -65,6 +67,8 @@ class Run:
     checkpoint: Checkpoint | None = None
     seeds_at_once: int | None = None
     alone_because: str | None = None
+    embedded_clip: Checkpoint | None = None
+    cache: Path | None = None
 
     @property
     def classes(self) -> np.ndarray:
@@ -114,6 +118,8 @@ class Run:
             pretrained=self.checkpoint.path if self.checkpoint else None,
             validation_pixels=self.validation,
             validation_labels=None if self.validation is None else self.scene.labels.ravel()[self.validation],
+            embedded_clip=self.embedded_clip.path.parent if self.embedded_clip else None,
+            cache=self.cache,
         )
 
     @property
@@ -148,6 +154,8 @@ class Run:
         }
         if self.seeds_at_once is not None and self.method.joins_seeds:
             decided["seeds_at_once"] = self.seeds_at_once
+        if self.embedded_clip:
+            decided["embedded_clip"] = self.embedded_clip.fingerprint
         return provenance.sha256_of(decided)
 
 
@@ -328,4 +336,5 @@ def _provenance(run: Run) -> Provenance:
         config_sha256=run.config_sha256,
         sources_sha256=run.sources,
         checkpoint_sha256=run.checkpoint.sha256 if run.checkpoint else None,
+        embedded_clip_sha256=run.embedded_clip.sha256 if run.embedded_clip else None,
     )

@@ -149,7 +149,7 @@ class Method(ABC):
 
     @property
     def clip_weights(self) -> str:
-        """CLIP weights in use, known before `fit`: "none", "random", open_clip's MODEL/TAG, or a file with checksum."""
+        """CLIP weights in use, known before `fit`: "none", "random", "embedded", MODEL/TAG, or a file with checksum."""
         return "none"
 
     @final

@@ -46,7 +46,7 @@ class Traits(_Typed):
     transductive: bool = Field(description="true when unlabelled pixels of the tested scene are learned from")
     control: bool = Field(description="true for true_labels and random_labels")
     clip_weights: str = Field(
-        description='"none", "random", MODEL/TAG of open_clip, FILE (checksum), or "file: " and one of these'
+        description='"none", "random", "embedded", MODEL/TAG of open_clip, FILE (checksum); or "file: " and one of them'
     )
 
 
@@ -108,6 +108,7 @@ class Provenance(_Typed):
     config_sha256: str = Field(description="of identity, options and margin")
     sources_sha256: str = Field(description="of the method's source files and all of ours that they import")
     checkpoint_sha256: str | None
+    embedded_clip_sha256: str | None = Field(default=None, description="of the embedded CLIP's weights, where used")
 
 
 class Record(_Typed):

@@ -37,6 +37,9 @@ class FewShotTask:
         validation_pixels: (m,) flat positions of labelled pixels to choose among fits with, for methods that declare
             `uses_validation`, else None.
         validation_labels: (m,) their classes, as numbered in the scene.
+        embedded_clip: folder of the embedded CLIP, for methods whose CLIP weights are "embedded", else None.
+        cache: folder for what runs may compute once and share, such as features of a frozen network; it may be emptied
+            at any time, and decides no result. None: nothing is kept.
     """
 
     scene: Imagery
@@ -53,6 +56,8 @@ class FewShotTask:
     pretrained: Path | None = None
     validation_pixels: PixelIndex | None = None
     validation_labels: Int16[np.ndarray, " m"] | None = None
+    embedded_clip: Path | None = None
+    cache: Path | None = None
 
     @property
     def window(self) -> int:

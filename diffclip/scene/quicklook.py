@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from diffclip.files import write_atomically
-from diffclip.scene.scene import Imagery, Scene, SceneInfo
+from diffclip.scene.rendering import STRETCH, false_colour
+from diffclip.scene.scene import Scene, SceneInfo
 
-STRETCH = (2.0, 98.0)  # percentiles shown as black and white
 MOST_RASTERS = 3
 WIDE = 2.0  # a scene this much wider than high has its panels below one another
 
@@ -52,14 +52,6 @@ def class_colours(n: int, info: SceneInfo | None = None) -> list[str]:
     if n <= len(_PALETTE):
         return _PALETTE[:n]
     return [to_hex(colour) for colour in colormaps["turbo"](np.linspace(0, 1, n))]
-
-
-def false_colour(imagery: Imagery) -> UInt8[np.ndarray, "H W 3"]:
-    """Return the scene's false-colour bands as (H, W, 3) uint8, each stretched from its 2nd to 98th percentile."""
-    bands = imagery.hsi[..., list(imagery.info.false_colour)]
-    low, high = np.percentile(bands, STRETCH, axis=(0, 1))
-    stretched = (bands - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
-    return (np.clip(stretched, 0, 1) * 255).round().astype(np.uint8)
 
 
 def label_colours(scene: Scene) -> UInt8[np.ndarray, "H W 3"]:

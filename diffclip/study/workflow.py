@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diffclip.device import has_nvidia_driver
+from diffclip.language.weights import EMBEDDED, FOLDER_CONFIG, FOLDER_WEIGHTS
 from diffclip.protocol.catalogue import module_name
 from diffclip.protocol.checkpoints import checkpoint_name, pretraining_module
 from diffclip.protocol.sources import source_files
@@ -127,7 +128,8 @@ class StudyJobs:
         assert pretraining is not None
         assert pretraining.inspection is not None
         modules = [module_name(cell.method), pretraining.inspection.partition(":")[0]]
-        return [split, *self._checkpoints(cell, [seed]), *_named(source_files(modules))]
+        made_before = [*self._checkpoints(cell, [seed]), *self._embedded_clip_of(cell)]
+        return [split, *made_before, *_named(source_files(modules))]
 
     def inspection_arguments(self, wildcards: Any) -> str:
         """Return the arguments of `diffclip inspect` besides scene, protocol and seed."""
@@ -142,6 +144,19 @@ class StudyJobs:
     def checkpoints(self, wildcards: Any) -> list[str]:
         """Return the checkpoints that a cell's runs start from."""
         return self._checkpoints(self._cell(wildcards), self.seeds)
+
+    @cached_property
+    def embedded_clip(self) -> list[str]:
+        """The files of the embedded CLIP."""
+        folder = f"{self.root}/{layout.EMBEDDED_CLIP}"
+        return [f"{folder}/{name}" for name in (FOLDER_CONFIG, FOLDER_WEIGHTS, "log.json")]
+
+    def embedded_clip_of(self, wildcards: Any) -> list[str]:
+        """Return the files of the embedded CLIP where a cell takes its weights."""
+        return self._embedded_clip_of(self._cell(wildcards))
+
+    def _embedded_clip_of(self, cell: Cell) -> list[str]:
+        return self.embedded_clip if self._study.made(cell).clip_weights == EMBEDDED else []
 
     def _checkpoints(self, cell: Cell, seeds: Iterable[int | str]) -> list[str]:
         pretraining = self._study.pretraining(cell)

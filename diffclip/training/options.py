@@ -68,7 +68,8 @@ class Options:
         prompts: sentences about the classes, of one set or the mean over several; those of a file are its own.
         text_width, text_depth, text_heads: sizes of the text tower that is trained.
         clip_model: open_clip's name of the model.
-        clip_weights: open_clip's tag, the path of a local file, or "random".
+        clip_weights: open_clip's tag, the path of a local file or folder, "embedded" (the small CLIP that the suite
+            trains itself; its architecture then takes the place of `clip_model`) or "random".
         text_file: an .npz file of `diffclip embed-texts`, for text_tower "file"; relative to the working folder.
         graph: scores are multiplied by labels spread over a graph of all pixels of the scene (transductive).
         graph_neighbours, graph_alpha: nearest pixels that each is joined with; share that it takes from them.

@@ -14,6 +14,7 @@ from diffclip.language.embeddings import read_embeddings
 from diffclip.language.prompts import all_prompts
 from diffclip.language.tokenizer import tokenize, warn_of_cuts
 from diffclip.language.tower import Ensemble, TextTower, mean_embedding
+from diffclip.language.weights import located
 from diffclip.protocol.task import FewShotTask
 
 
@@ -48,9 +49,10 @@ def class_texts(task: FewShotTask, options: Any) -> ClassTexts:
     texts = all_prompts(options.prompts, task.class_names, task.class_descriptions)
     warn_of_cuts(task.class_names, texts)
     if options.text_tower == "clip":
-        found = clip_embeddings(texts, options.clip_model, options.clip_weights, task.seed)
-        return _projected(mean_embedding(found, len(options.prompts)), options)
-    return _from_scratch(texts, options)
+        weights = located(options.clip_weights, task.embedded_clip)
+        found = clip_embeddings(texts, options.clip_model, weights, task.seed)
+        return _projected(mean_embedding(found, len(texts) // len(task.class_names)), options)
+    return _from_scratch(texts, len(texts) // len(task.class_names), options)
 
 
 def _class_weights(n_classes: int, width: int) -> ClassTexts:
@@ -66,10 +68,9 @@ def _projected(embeddings: Float[Tensor, "K D"], options: Any) -> ClassTexts:
     return ClassTexts(embeddings, projection)
 
 
-def _from_scratch(texts: list[str], options: Any) -> ClassTexts:
+def _from_scratch(texts: list[str], sets: int, options: Any) -> ClassTexts:
     tokens = tokenize(texts)
     tower: nn.Module = TextTower(
         len(tokens.vocabulary), options.text_width, options.text_depth, options.text_heads, options.embedding
     )
-    sets = len(options.prompts)
     return ClassTexts(tokens.ids, tower if sets == 1 else Ensemble(tower, sets))

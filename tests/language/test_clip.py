@@ -37,7 +37,7 @@ def test_embeddings_are_those_of_encode_text_with_the_files_weights(tiny_clip, t
     import open_clip
 
     path = str(tiny_weights[suffix])
-    model = open_clip.create_model(tiny_clip + activation, pretrained=path).eval()
+    model = open_clip.create_model(tiny_clip + activation, pretrained=path).eval().requires_grad_(False)
     with torch.no_grad():
         expected = model.encode_text(open_clip.get_tokenizer(tiny_clip)(TEXTS))
     assert torch.equal(clip_embeddings(TEXTS, tiny_clip + activation, path, seed=0), expected)
@@ -85,12 +85,12 @@ def test_published_weights_get_the_activation_they_were_trained_with(monkeypatch
 
     monkeypatch.setattr(open_clip, "create_model", create)
     monkeypatch.setattr("diffclip.language.clip._kept", lambda *asked: "kept.safetensors")
-    monkeypatch.setattr(torch.nn.Identity, "encode_text", lambda self, tokens: tokens, raising=False)
+    monkeypatch.setattr(torch.nn.Identity, "encode_text", lambda self, tokens: tokens.float(), raising=False)
     with caplog.at_level(logging.INFO):
         clip_embeddings(TEXTS, model, tag, seed=0)
     assert made["pretrained"] == "kept.safetensors"
     assert made["force_quick_gelu"] is (activation == "QuickGELU")
-    assert f"CLIP text tower {model}, weights {tag}, activation {activation}" in caplog.text
+    assert f"CLIP {model}, weights {tag}, activation {activation}" in caplog.text
 
 
 def test_weights_that_were_downloaded_before_need_no_connection(no_connection, monkeypatch, tiny_clip, tiny_weights):

@@ -11,7 +11,8 @@ import pytest
 from matplotlib.image import imread
 
 from diffclip.scene.load import load_scene
-from diffclip.scene.quicklook import class_colours, false_colour, label_colours, quicklook
+from diffclip.scene.quicklook import class_colours, label_colours, quicklook
+from diffclip.scene.rendering import false_colour
 from diffclip.scene.scene import Scene, SceneInfo
 
 

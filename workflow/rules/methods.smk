@@ -6,6 +6,7 @@ rule method:
         scene="<results>/scenes/{scene}/scene.json",
         splits=study.splits,
         checkpoints=study.checkpoints,
+        embedded_clip=study.embedded_clip_of,
         sources=study.method_sources,
     output:
         update(

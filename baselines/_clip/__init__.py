@@ -1,0 +1,1 @@
+"""What the rivals around CLIP share: options, image features and their cache, class texts, optimisation."""

@@ -1,0 +1,23 @@
+"""The embedded CLIP: trained once per study, and only where a method asks for it; it sees no scene of the study."""
+
+
+rule embedded_clip:
+    input:
+        sources=study.sources_of("diffclip.embedded.training"),
+    output:
+        update(study.embedded_clip),
+    log:
+        "<logs>/embedded-clip.log",
+    benchmark:
+        "<benchmarks>/embedded-clip.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=study.gpu_per_training,
+    params:
+        out=study.root,
+        device=study.device,
+    message:
+        "training the embedded CLIP"
+    shell:
+        "python -m diffclip embedded-clip --device {params.device} --out {params.out} > {log} 2>&1"

@@ -12,7 +12,7 @@ from diffclip.errors import UserError
 from report.collect import collect
 from report.study import read_study
 
-FIGURE_KINDS = ("shots", "maps", "confusion", "sweep", "reconstruction", "losses", "tsne")
+FIGURE_KINDS = ("shots", "maps", "errors", "confusion", "cost", "sweep", "reconstruction", "losses", "tsne")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,6 +19,9 @@ from diffclip.study import layout
 from diffclip.study.cells import Cell
 from diffclip.study.config import Study, parse_study
 
+# Of every scene under every protocol, as `report.figures` draws them.
+SCENE_FIGURES = ("shots", "maps", "errors", "confusion", "cost")
+
 
 def read_study(config: Mapping[str, Any], configfiles: Sequence[Any]) -> StudyJobs:
     """Return the study of Snakemake's merged config; messages name the config file."""
@@ -76,7 +79,7 @@ class StudyJobs:
     @cached_property
     def figures(self) -> list[str]:
         """What follows the scene in the names of its figures: "PROTOCOL_KIND", with a sweep's or a row's name."""
-        names = [f"{protocol}_{kind}" for protocol in self.protocols for kind in ("shots", "maps", "confusion")]
+        names = [f"{protocol}_{kind}" for protocol in self.protocols for kind in SCENE_FIGURES]
         for sweep, grid in self._study.sweeps.items():
             names += [f"{protocol}_sweep-{sweep}" for protocol in grid.protocols]
         for cell in self.inspected:

@@ -12,6 +12,8 @@ import pandas as pd
 
 from diffclip.errors import UserError
 from report.figures.confusion import confusion_figure
+from report.figures.cost import cost_figure
+from report.figures.errors import errors_figure
 from report.figures.losses import losses_figure
 from report.figures.maps import maps_figure
 from report.figures.reconstruction import reconstruction_figure
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 MAIN: Mapping[str, Callable[[View], Figure]] = {
     "shots": shots_figure,
     "maps": maps_figure,
+    "errors": errors_figure,
     "confusion": confusion_figure,
+    "cost": cost_figure,
 }
 SWEEP = "sweep"
 # What an inspected run learned; each figure's name ends with its method and variant.

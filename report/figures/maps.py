@@ -53,12 +53,12 @@ def maps_figure(view: View) -> Figure:
     columns, panel = _grid(2 + len(shown), height / width)
     panels: list[Panel] = [
         ("False colour", ground.picture),
-        ("Ground truth", _painted(ground, ground.labels, panel)),
+        ("Ground truth", painted(ground, ground.labels, panel)),
     ]
     for entry in shown:
         run = of_entry(runs, entry).iloc[0]
-        predicted = _predicted(view, str(run["path"]), ground)
-        panels.append((f"{entry.name}, OA {run['oa']:.1f} %", _painted(ground, predicted, panel)))
+        predicted, _ = stored_predictions(view, str(run["path"]), ground)
+        panels.append((f"{entry.name}, OA {run['oa']:.1f} %", painted(ground, predicted, panel)))
     absent = [entry.name for entry in view.rivals if entry not in there]
     note = f"Not shown, as this run is missing or failed: {', '.join(absent)}." if absent else ""
     return _drawn(view, what, panels, (columns, panel), ground, [left_out(there, shown), note])
@@ -68,28 +68,35 @@ def _grid(panels: int, aspect: float) -> tuple[int, float]:
     """Return (columns, width of a panel): the largest panels that together fit a page; `aspect` is height / width."""
     for columns in range(1, panels + 1):
         width = (PAGE - 0.1) / columns - 0.06
-        if math.ceil(panels / columns) * (width * aspect + _title_height(2)) <= MOST_HEIGHT:
+        if math.ceil(panels / columns) * (width * aspect + title_height(2)) <= MOST_HEIGHT:
             break
     return columns, width
 
 
-def _title_height(lines: int) -> float:
+def title_height(lines: int) -> float:
+    """Return the height of a panel's title in inches."""
     return (lines * TITLE_SIZE * 1.25 + 6) * POINT
 
 
-def _predicted(view: View, record: str, ground: Ground) -> np.ndarray:
-    """Return (H, W) predicted classes, 0 where nothing is labelled and -1 where a labelled pixel is not tested."""
+def stored_predictions(view: View, record: str, ground: Ground) -> tuple[np.ndarray, np.ndarray]:
+    """Return (H, W) predicted classes, 0 where nothing is labelled and -1 where a labelled pixel is not tested.
+
+    Beside them the confidence (H, W) of each prediction, 0 elsewhere.
+    """
     path = view.study.folder / layout.predictions_of(record)
     image = np.where(ground.labels > 0, -1, 0)
+    confidence = np.zeros(ground.labels.shape, np.float32)
     try:
         with np.load(path) as stored:
-            image.ravel()[stored["pixels"]] = stored["predicted"]
+            pixels = stored["pixels"]
+            image.ravel()[pixels] = stored["predicted"]
+            confidence.ravel()[pixels] = stored["confidence"]
     except (OSError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: no predictions for a map of {view.scene}: {error}") from None
-    return image
+    return image, confidence
 
 
-def _painted(ground: Ground, classes: np.ndarray, width: float) -> np.ndarray:
+def painted(ground: Ground, classes: np.ndarray, width: float) -> np.ndarray:
     """Return (h, w, 3) uint8 for a panel of this width in inches; what is not tested (-1) is striped, as no class is.
 
     Where the panel has room, every pixel becomes a square of several, so that one alone shows its stripes.
@@ -111,10 +118,10 @@ def _drawn(
     columns, width = grid
     height = width * ground.labels.shape[0] / ground.labels.shape[1]
     rows = math.ceil(len(panels) / columns)
-    titles = _fitted([title for title, _ in panels], width)
-    tall = height + _title_height(1 + max(title.count("\n") for title in titles))
+    titles = fitted([title for title, _ in panels], width)
+    tall = height + title_height(1 + max(title.count("\n") for title in titles))
     # The legend fills what the last row leaves free, or else a row of its own.
-    legend = _Legend(ground, view.protocol)
+    legend = MapLegend(ground, view.protocol)
     free = rows * columns - len(panels)
     beside = free > 0 and legend.height(free * width) <= height
     below = 0.0 if beside else legend.height(PAGE)
@@ -135,7 +142,7 @@ def _drawn(
     return figure
 
 
-def _fitted(titles: Sequence[str], width: float) -> list[str]:
+def fitted(titles: Sequence[str], width: float) -> list[str]:
     """Return titles that fit the width: all in one line, or broken before the accuracy and where they must."""
     letters = int(width / (TITLE_SIZE * LETTER * POINT))
     if max(map(len, titles)) <= letters:
@@ -144,7 +151,7 @@ def _fitted(titles: Sequence[str], width: float) -> list[str]:
     return ["\n".join(textwrap.fill(line, letters) for line in title) for title in lines]
 
 
-class _Legend:
+class MapLegend:
     """The classes with their colours, and below them what is no class."""
 
     def __init__(self, ground: Ground, protocol: str) -> None:

@@ -140,20 +140,24 @@ def _axes(axes: Axes, view: View, curves: Sequence[Curve]) -> None:
     axes.set_xticks(shots, labels=[str(s) for s in shots])
     axes.minorticks_off()
     axes.set_xlabel("labelled pixels per class (shots)")
-    start = _start(curves)
+    start = accuracy_start(_means(curves))
     axes.set_ylim(start, 101)
-    axes.set_ylabel(_accuracy_label(start))
+    axes.set_ylabel(accuracy_label(start))
     axes.grid(axis="y")
 
 
-def _start(curves: Sequence[Curve]) -> int:
-    """Return where the accuracy axis starts: below all means; intervals of few seeds may reach far lower."""
-    lowest = min(curve.mean(shots) for curve in curves for shots in curve.points)
-    return max(0, 10 * int((lowest - 5) // 10))
+def accuracy_start(means: Sequence[float]) -> int:
+    """Return where an accuracy axis starts: below all means; intervals of few seeds may reach far lower."""
+    return max(0, 10 * int((min(means) - 5) // 10))
 
 
-def _accuracy_label(start: int) -> str:
+def accuracy_label(start: int) -> str:
+    """Return the label of an accuracy axis, which says so where it does not start at zero."""
     return "OA (%)" if start == 0 else f"OA (%) – axis starts at {start}"
+
+
+def _means(curves: Sequence[Curve]) -> list[float]:
+    return [curve.mean(shots) for curve in curves for shots in curve.points]
 
 
 def _names(axes: Axes, curves: Sequence[Curve]) -> None:
@@ -198,9 +202,9 @@ def _dots(view: View, curves: Sequence[Curve], chance: Sequence[Curve], notes: S
         axes.axvline(curve.mean(shots), color=GREY, linestyle=DASHED, linewidth=1)
         inside: dict[str, Any] = {"rotation": 90, "va": "center", "ha": "right", "fontsize": LABEL_SIZE, "color": GREY}
         axes.text(curve.mean(shots) - 0.7, (len(curves) - 1) / 2, "chance", **inside)
-    start = _start([*curves, *chance])
+    start = accuracy_start(_means([*curves, *chance]))
     axes.set_xlim(start, 101)
-    axes.set_xlabel(_accuracy_label(start))
+    axes.set_xlabel(accuracy_label(start))
     axes.set_yticks(range(len(curves)), labels=[curve.name for curve in curves])
     axes.set_ylim(len(curves) - 0.5, -0.5)
     axes.grid(axis="x")

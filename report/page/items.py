@@ -18,7 +18,8 @@ from report.tables import KINDS
 from report.tables.html import body_of
 
 # One text of a kind serves Snakemake's report and the page.
-CAPTIONS = Path(__file__).parents[2] / "workflow" / "report"
+TABLES = Path(__file__).parents[2] / "workflow" / "report"
+FIGURES = TABLES / "figures"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _add_tables(study: Study, section: Section, scene: str, protocol: str) -> No
         if not (study.folder / names["html"]).is_file():
             section.absent.append(Path(names["html"]).name)
             continue
-        title, _ = caption(kind)
+        title, _ = caption(kind, TABLES)
         body = body_of((study.folder / names["html"]).read_text())
         files = tuple((form, name) for form, name in names.items() if form != "html")
         section.tables.append(Item(f"{scene}_{protocol}_{kind}", title, "", html=body, files=files))
@@ -97,7 +98,7 @@ def _add_tables(study: Study, section: Section, scene: str, protocol: str) -> No
 def _drawn(study: Study, section: Section, key: tuple[str, str, str], image: Picture) -> Item:
     scene, protocol, name = key
     kind, _, detail = name.partition("-")
-    title, text = caption(kind)
+    title, text = caption(kind, FIGURES)
     titled = f"{title}: {detail}" if detail else title
     files = tuple((form, _figure(*key, form)) for form in ("pdf", "png"))
     alt = f"{titled}. {section.title}. {text}"
@@ -113,7 +114,7 @@ def _figure(scene: str, protocol: str, kind: str, form: str) -> str:
 
 
 @lru_cache
-def caption(kind: str) -> tuple[str, str]:
-    """Return (title, text) of a kind of table or figure: the first line of its caption, and the rest."""
-    title, _, text = (CAPTIONS / f"{kind}.rst").read_text().partition("\n")
+def caption(kind: str, folder: Path) -> tuple[str, str]:
+    """Return (title, text) of a kind of table or figure: the first line of its caption in the folder, and the rest."""
+    title, _, text = (folder / f"{kind}.rst").read_text().partition("\n")
     return title, " ".join(text.split())

@@ -15,14 +15,19 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
 
+from diffclip.study.workflow import SCENE_FIGURES
 from report.__main__ import main
-from report.figures.confusion import confusion_figure, summed
+from report.figures import MAIN
+from report.figures.confusion import summed
+from report.figures.cost import Point, cost_figure, frontier
+from report.figures.errors import errors_figure
 from report.figures.maps import maps_figure
 from report.figures.shots import shots_figure, spread
 from report.figures.sweep import sweep_figure
 from report.frame import View, class_names, entries, read_runs, view
 from report.study import read_study
 from report.style import look, styled
+from report.summary import Summary
 from tests.report.conftest import FakeMethod
 
 
@@ -49,7 +54,7 @@ def words(figure: Figure) -> str:
 
 
 def test_every_figure_is_there_as_pdf_and_png(figures: Path) -> None:
-    kinds = [f"toy_{protocol}_{kind}" for protocol in ("paper", "strict") for kind in ("shots", "maps", "confusion")]
+    kinds = [f"toy_{protocol}_{kind}" for protocol in ("paper", "strict") for kind in SCENE_FIGURES]
     kinds.append("toy_paper_sweep-mask-window")
     assert {path.name for path in figures.iterdir()} == {f"{kind}.{form}" for kind in kinds for form in ("pdf", "png")}
     for path in figures.glob("*.png"):
@@ -83,7 +88,7 @@ def test_reruns_give_the_same_bytes(study_folder: Path, figures: Path) -> None:
     assert before == {name: (figures / name).read_bytes() for name in names}
 
 
-@pytest.mark.parametrize("make", [shots_figure, maps_figure, confusion_figure])
+@pytest.mark.parametrize("make", MAIN.values(), ids=list(MAIN))
 def test_a_simulated_scene_is_called_so_in_the_title(study_folder: Path, make: Callable[[View], Figure]) -> None:
     figure = make(view_of(study_folder))
     assert figure.get_suptitle().replace("\n", " ").endswith("Toy scene (SIMULATED), paper protocol")
@@ -161,6 +166,30 @@ def test_maps_show_predictions_of_test_pixels_and_stripes_elsewhere(study_folder
     assert {(140, 140, 140), (255, 255, 255)} <= {tuple(map(int, pixel)) for pixel in greys}
 
 
+def test_errors_are_where_predictions_differ_from_the_truth(study_folder: Path) -> None:
+    figure = errors_figure(view_of(study_folder))
+    record = json.loads((study_folder / "records/toy/paper/svm/default/shots-10/seed-0.json").read_text())
+    wrong = next(axes for axes in figure.axes if axes.get_title().startswith("SVM"))
+    assert f"errors {100 - record['metrics']['oa']:.1f} %" in wrong.get_title().replace("\n", " ")
+    colours = np.asarray(wrong.images[0].get_array()).reshape(-1, 3)
+    right, red = ((colours == colour).all(axis=1).sum() for colour in ((213, 217, 222), (163, 21, 21)))
+    assert 100 * right / (right + red) == pytest.approx(record["metrics"]["oa"], abs=0.01)
+    assert "0.50 where right" in words(figure)
+
+
+def test_the_front_of_cost_joins_methods_that_none_beats_in_both(study_folder: Path) -> None:
+    svm, diffclip = entries(read_runs(read_study(study_folder)), read_study(study_folder).main.rows[:2])
+
+    def point(oa: float, seconds: float, entry: Any = svm) -> Point:
+        return Point(entry, Summary(oa, None, 1, 1), {"training": seconds})
+
+    points = [point(70, 1), point(90, 5, diffclip), point(60, 2), point(90, 9), point(80, 1)]
+    assert [(p.oa.mean, p.seconds["training"]) for p in frontier(points, "training")] == [(80, 1), (90, 5)]
+    figure = cost_figure(view_of(study_folder))
+    assert [axes.get_xscale() for axes in figure.axes] == ["log", "log"]
+    assert all("log axis" in axes.get_xlabel() for axes in figure.axes)
+
+
 def test_confusion_is_summed_over_seeds(study_folder: Path) -> None:
     shown = view_of(study_folder).at_shots(2)
     runs = shown.runs[shown.runs["method"] == "svm"]
@@ -169,7 +198,7 @@ def test_confusion_is_summed_over_seeds(study_folder: Path) -> None:
     np.testing.assert_array_equal(summed(shown, runs, class_names(runs)), sum(matrices))
 
 
-@pytest.mark.parametrize("make", [shots_figure, maps_figure, confusion_figure])
+@pytest.mark.parametrize("make", MAIN.values(), ids=list(MAIN))
 def test_without_records_a_figure_says_so(fake: Callable[..., Any], make: Callable[[View], Figure]) -> None:
     folder = fake(protocols=("paper",), sweeps={}).write()
     shutil.rmtree(folder / "records")

@@ -17,7 +17,7 @@ from diffclip.protocol.catalogue import make_method
 from diffclip.protocol.checkpoints import checkpoint_name
 from diffclip.study.cells import Cell
 from diffclip.study.config import parse_study
-from diffclip.study.workflow import StudyJobs, read_study
+from diffclip.study.workflow import SCENE_FIGURES, StudyJobs, read_study
 
 CONFIG: dict[str, Any] = {
     "study": "tiny",
@@ -180,7 +180,7 @@ def test_a_study_names_every_table_and_figure_once():
     asked = {"methods": {"diffclip": ["small"]}, "protocol": "paper", "shots": 5, "seed": 3}
     jobs = read_study({**CONFIG, "scenes": ["simulated", "muufl-crop"], "inspect": asked}, [])
     assert jobs.tables == ["paper_main", "paper_per_class", "strict_main", "strict_per_class"]
-    kinds = [f"{protocol}_{kind}" for protocol in ("paper", "strict") for kind in ("shots", "maps", "confusion")]
+    kinds = [f"{protocol}_{kind}" for protocol in ("paper", "strict") for kind in SCENE_FIGURES]
     learned = [f"paper_{kind}-diffclip-small" for kind in ("reconstruction", "losses", "tsne")]
     assert jobs.figures == [*kinds, "paper_sweep-mask", *learned]
 

@@ -5,16 +5,17 @@ TABLE_FORMATS = ["md", "tex", "csv"]
 REPORT_SOURCES = sorted(glob("report/**/*.py", recursive=True)) + glob(
     "report/*.mplstyle"
 )
-PAGE_SOURCES = glob("report/page/page.*") + sorted(glob("workflow/report/*.rst"))
+PAGE_SOURCES = glob("report/page/page.*") + sorted(glob("workflow/report/**/*.rst", recursive=True))
 
 
 def reported(folder, name, format):
     """Return an output that Snakemake's report shows; `name` is PROTOCOL_KIND, with a sweep or a method after it."""
     protocol, _, rest = name.partition("_")
     kind, _, detail = rest.partition("-")
+    texts = "../report/figures" if folder == "figures" else "../report"
     return report(
         f"<results>/{folder}/{{scene}}_{name}.{format}",
-        caption=f"../report/{kind}.rst",
+        caption=f"{texts}/{kind}.rst",
         category="{scene}",
         subcategory=f"{protocol} protocol",
         labels={"what": kind.replace("_", " "), "of": detail or "all methods"},

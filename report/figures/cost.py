@@ -1,0 +1,136 @@
+"""Accuracy against cost: seconds to train and to predict at the most shots, a point per method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from report.captions import missing, seeds_text, shots_text
+from report.figures.few import few
+from report.figures.shots import accuracy_label, accuracy_start
+from report.frame import Entry, View, of_entry
+from report.style import GREY, MARKERS, PAGE, Look, empty_figure, look, new_figure
+from report.summary import Summary, summarise_all
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HEIGHT = 3.0
+# As many names as there are markers; other methods are grey dots.
+MOST_NAMED = len(MARKERS)
+AXES = {
+    "training": "seconds to train, with stage 1 (log axis)",
+    "predicting": "seconds to predict all test pixels (log axis)",
+}
+OTHERS = Look("#a6a6a6", ".", "")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method: accuracy, and its mean seconds by phase."""
+
+    entry: Entry
+    oa: Summary
+    seconds: dict[str, float]
+
+
+def cost_figure(view: View) -> Figure:
+    """Return the figure: a panel per phase, with a line through the methods that none beats in both."""
+    shots = view.grid.shots[-1]
+    view = view.at_shots(shots)
+    what = f"Accuracy against cost at {shots_text(shots)}"
+    points = _points(view)
+    if not points:
+        return empty_figure(view, what, missing(view, view.rivals))
+    fronts = {phase: frontier(points, phase) for phase in AXES}
+    named = _named(view, points, fronts)
+    looks = {entry.row: look(place) for place, entry in enumerate(named)}
+    notes = _notes(view, len(points), len(named))
+    figure = new_figure(view, what, PAGE, HEIGHT, [*notes, missing(view, view.rivals)])
+    panels = figure.subplots(1, len(AXES), sharey=True)
+    start = accuracy_start([float(point.oa.mean or 0.0) for point in points])
+    for axes, (phase, label) in zip(panels, AXES.items(), strict=True):
+        _draw(axes, points, phase, fronts[phase], looks)
+        axes.set_xlabel(label)
+    panels[0].set_ylim(start, 101)
+    panels[0].set_ylabel(accuracy_label(start))
+    _legend(figure, panels[-1], named, looks, len(points) > len(named))
+    return figure
+
+
+def _points(view: View) -> list[Point]:
+    seeds = len(view.study.seeds)
+    summaries = summarise_all(view.scores("oa").reshape(-1, seeds), seeds)
+    by_row = {entry.row: summary for entry, summary in zip(view.entries, summaries, strict=True)}
+    found = []
+    for entry in view.rivals:
+        runs = of_entry(view.good, entry)
+        if runs.empty:
+            continue
+        training = (runs["fit_seconds"] + runs["pretrain_seconds"].fillna(0.0)).mean()
+        seconds = {"training": float(training), "predicting": float(runs["predict_seconds"].mean())}
+        found.append(Point(entry, by_row[entry.row], seconds))
+    return found
+
+
+def frontier(points: Sequence[Point], phase: str) -> list[Point]:
+    """Return the methods than which none is both faster and more accurate, fastest first."""
+    best, found = -np.inf, []
+    for point in sorted(points, key=lambda point: (point.seconds[phase], -float(point.oa.mean or 0.0))):
+        if float(point.oa.mean or 0.0) > best:
+            best = float(point.oa.mean or 0.0)
+            found.append(point)
+    return found
+
+
+def _named(view: View, points: Sequence[Point], fronts: dict[str, list[Point]]) -> list[Entry]:
+    """Return the methods that are named: all where they are few, else the fronts, DiffCLIP's best, the best others."""
+    if len(points) <= MOST_NAMED:
+        return [point.entry for point in points]
+    wanted = [point.entry for front in fronts.values() for point in front[::-1]]
+    best = [few(view, view.good, most) for most in (MOST_NAMED // 2, MOST_NAMED)]
+    kept = list(dict.fromkeys([*best[0], *wanted, *best[1]]))[:MOST_NAMED]
+    return [entry for entry in view.rivals if entry in kept]
+
+
+def _notes(view: View, count: int, named: int) -> list[str]:
+    devices = sorted(set(view.good["device_name"]) - {""})
+    several = " Seconds of different devices cannot be compared." if len(devices) > 1 else ""
+    left = f" Named: {named} of {count} methods." if named < count else ""
+    return [
+        f"Points: means over {seeds_text(view.study.seeds)}; bars: 95 % BCa bootstrap interval of OA over seeds. Line: "
+        f"methods than which none is both faster and more accurate.{left} Device: {', '.join(devices) or 'not known'}."
+        f"{several}"
+    ]
+
+
+def _draw(
+    axes: Axes, points: Sequence[Point], phase: str, front: Sequence[Point], looks: dict[tuple[str, str], Look]
+) -> None:
+    axes.set_xscale("log")
+    steps: dict[str, Any] = {"where": "post", "color": GREY, "linewidth": 0.8, "zorder": 1}
+    axes.step([point.seconds[phase] for point in front], [float(point.oa.mean or 0.0) for point in front], **steps)
+    for point in points:
+        style = looks.get(point.entry.row, OTHERS)
+        mean, span = float(point.oa.mean or 0.0), point.oa.seeds
+        reach = [[mean - span.low], [span.high - mean]] if span else None
+        drawn: dict[str, Any] = {"color": style.colour, "marker": style.marker, "elinewidth": 0.6, "linestyle": ""}
+        axes.errorbar(point.seconds[phase], mean, yerr=reach, zorder=2 + (point.entry.row in looks), **drawn)
+    axes.grid(axis="both")
+
+
+def _legend(figure: Figure, axes: Axes, named: Sequence[Entry], looks: dict[tuple[str, str], Look], more: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    dots: dict[str, Any] = {"linestyle": ""}
+    handles = [
+        Line2D([], [], color=looks[entry.row].colour, marker=looks[entry.row].marker, label=entry.name, **dots)
+        for entry in named
+    ]
+    if more:
+        handles.append(Line2D([], [], color=OTHERS.colour, marker=OTHERS.marker, label="others", **dots))
+    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), borderaxespad=0.3)

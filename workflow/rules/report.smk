@@ -5,7 +5,9 @@ TABLE_FORMATS = ["md", "tex", "csv"]
 REPORT_SOURCES = sorted(glob("report/**/*.py", recursive=True)) + glob(
     "report/*.mplstyle"
 )
-PAGE_SOURCES = glob("report/page/page.*") + sorted(glob("workflow/report/**/*.rst", recursive=True))
+PAGE_SOURCES = glob("report/page/page.*") + sorted(
+    glob("workflow/report/**/*.rst", recursive=True)
+)
 
 
 def reported(folder, name, format):

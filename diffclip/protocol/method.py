@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -185,5 +186,5 @@ class Method(ABC):
 
     @final
     def settings(self) -> dict[str, Any]:
-        """Return the options as plain values."""
-        return asdict(self.options)
+        """Return the options as a record holds them: plain values, and lists for tuples."""
+        return json.loads(json.dumps(asdict(self.options)))

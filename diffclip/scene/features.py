@@ -7,6 +7,7 @@ by each function. Features of one `Imagery` are computed once per process and sh
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,9 +18,10 @@ from diffclip.scene.scene import Imagery, Scaling
 
 RADII = (1, 2, 4, 6)  # pixels, of the disks of morphological profiles
 _PER_IMAGE = 1 + 2 * len(RADII)
+Made = TypeVar("Made")
 
 # Keyed by the imagery itself, which is immutable and hashed by identity: an entry cannot go stale and dies with it.
-_made: WeakKeyDictionary[Imagery, dict[Hashable, np.ndarray]] = WeakKeyDictionary()
+_made: WeakKeyDictionary[Imagery, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
 def window_means(
@@ -50,7 +52,7 @@ def window_means(
         means = [uniform_filter(channels, size=(side, side, 1), mode="mirror") for side in scales]
         return np.concatenate(means, axis=2).reshape(imagery.n_pixels, -1)
 
-    return _once(imagery, ("means", scales, use_aux, scaling), make)
+    return once(imagery, ("means", scales, use_aux, scaling), make)
 
 
 def principal_components(array: Float32[np.ndarray, "H W B"], n: int) -> Float32[np.ndarray, "H W n"]:
@@ -111,7 +113,7 @@ def morphological_profiles(
         profiles = [profile(images[:, :, channel], radii) for channel in range(images.shape[2])]
         return standardised(np.concatenate(profiles, axis=2).reshape(imagery.n_pixels, -1))
 
-    return _once(imagery, ("profiles", components, radii, use_aux), make)
+    return once(imagery, ("profiles", components, radii, use_aux), make)
 
 
 def modality_profiles(imagery: Imagery) -> dict[str, Float32[np.ndarray, "H W D"]]:
@@ -145,9 +147,11 @@ def standardised(columns: Float32[np.ndarray, "n D"]) -> Float32[np.ndarray, "n 
     return np.where(flat, 0.0, centred / np.where(flat, 1.0, deviation)).astype(np.float32)
 
 
-def _once(imagery: Imagery, settings: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+def once(imagery: Imagery, settings: Hashable, make: Callable[[], Made]) -> Made:
+    """Return what `make` gives for an imagery and settings; made once per process, an array then read-only."""
     known = _made.setdefault(imagery, {})
     if settings not in known:
-        known[settings] = make()
-        known[settings].setflags(write=False)
+        known[settings] = made = make()
+        if isinstance(made, np.ndarray):
+            made.setflags(write=False)
     return known[settings]

@@ -36,6 +36,7 @@ FAST: dict[str, dict[str, Any]] = {
     "hybridsn": {**BRIEF, "width": 0.1, "window": 9},
     "lp_plus_plus": {**CLIP, "iterations": 20},
     "mft": {**BRIEF, "width": 16, "depth": 1},
+    "random_forest": {"trees": 10},
     "s2enet": {**BRIEF, "width": 0.1},
     "spectralformer": {**BRIEF, "width": 8, "depth": 3},
     "ss_mae": {**BRIEF, "width": 8, "depth": 1, "heads": 2, "components": 13, "pretrain_batch": 8, "pretrain_steps": 3},

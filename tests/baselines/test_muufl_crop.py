@@ -29,15 +29,18 @@ def crop() -> Scene:
     return Scene("muufl-crop", hsi, aux, labels, tuple(f"id {k}" for k in kept), SceneInfo("MUUFL crop", False))
 
 
-@pytest.mark.parametrize(("features", "expected"), [("spectra", 82.0), ("means", 84.0), ("emp", 87.0)])
-def test_svm_at_ten_shots_is_as_accurate_as_known(crop, features, expected):
+@pytest.mark.parametrize(
+    ("name", "variant", "expected"),
+    [("svm", "spectra+aux", 82.0), ("svm", "means", 84.0), ("svm", "emp", 87.0), ("random_forest", "emp", 87.5)],
+)
+def test_classical_methods_at_ten_shots_are_as_accurate_as_known(crop, name, variant, expected):
     found = []
     for seed in range(3):
         task = _task(crop, seed)
-        svm = make_method("svm", features)
-        svm.train(task)
+        method = make_method(name, variant)
+        method.train(task)
         test = np.setdiff1d(np.flatnonzero(crop.labels), task.train_pixels)
-        found.append((svm.classify(test).argmax(axis=1) + 1 == crop.labels.ravel()[test]).mean())
+        found.append((method.classify(test).argmax(axis=1) + 1 == crop.labels.ravel()[test]).mean())
     assert 100 * np.mean(found) == pytest.approx(expected, abs=3.0)
 
 

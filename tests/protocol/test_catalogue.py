@@ -93,10 +93,10 @@ def test_a_file_without_exactly_one_method_is_refused_by_name(add_baseline, text
 
 def test_a_variant_sets_options_and_options_change_it(add_baseline):
     add_baseline("newcomer", NEWCOMER)
-    assert make_method("newcomer").settings() == {"width": 8, "mode": "a", "rate": 0.1, "scales": (1, 3)}
+    assert make_method("newcomer").settings() == {"width": 8, "mode": "a", "rate": 0.1, "scales": [1, 3]}
     assert make_method("newcomer", "wide").settings()["width"] == 64
     changed = make_method("newcomer", "wide", {"mode": "a", "scales": [5]}).settings()
-    assert changed == {"width": 64, "mode": "a", "rate": 0.1, "scales": (5,)}
+    assert changed == {"width": 64, "mode": "a", "rate": 0.1, "scales": [5]}
 
 
 def test_a_name_of_ones_own_needs_options(add_baseline):

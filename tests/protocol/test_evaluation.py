@@ -299,5 +299,5 @@ def test_a_record_carries_the_fingerprint_and_checksums_of_its_run(run_of, tmp_p
     assert record.fingerprint == run.fingerprint
     assert record.provenance.scene_sha256 == run.scene.sha256
     assert record.provenance.split_sha256 == run.split.sha256
-    assert record.options == {"use_aux": True}
+    assert record.options["use_aux"] is True
     assert record.identity == run.identity

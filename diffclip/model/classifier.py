@@ -10,9 +10,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
-from diffclip.layers import Scale, xavier
+from diffclip.layers import Scale, take, xavier
 from diffclip.model.encoder import Architecture, Encoder
-from diffclip.model.masking import Kept, take
+from diffclip.model.masking import Kept
 
 # CLIP never scales cosines by more than this.
 MAX_SCALE = 100.0
@@ -66,6 +66,7 @@ class DiffCLIP(nn.Module):
         windows: Sequence[Float[Tensor, "*batch P _C"]],
         time: Int64[Tensor, "*batch"],
         kept: Sequence[Kept] | None = None,
+        embedded: Sequence[Float[Tensor, "*batch P F"]] | None = None,
     ) -> Float[Tensor, "*batch E"]:
         """Return the embeddings of windows, or of their centre pixels where those are read out; not normalised.
 
@@ -73,9 +74,10 @@ class DiffCLIP(nn.Module):
             windows: per modality, (..., window ** 2, channels) scaled pixels, row by row.
             time: (...) diffusion step of each window.
             kept: as for `pixels`.
+            embedded: as for `pixels`.
         """
         centres = torch.full_like(time, self.window**2 // 2)
-        return self.pixels(windows, time, centres[..., None], kept)[..., 0, :]
+        return self.pixels(windows, time, centres[..., None], kept, embedded)[..., 0, :]
 
     def pixels(
         self,
@@ -83,6 +85,7 @@ class DiffCLIP(nn.Module):
         time: Int64[Tensor, "*batch"],
         places: Int64[Tensor, "*batch n"],
         kept: Sequence[Kept] | None = None,
+        embedded: Sequence[Float[Tensor, "*batch P F"]] | None = None,
     ) -> Float[Tensor, "*batch n E"]:
         """Return the embeddings of pixels of windows, not normalised.
 
@@ -92,20 +95,32 @@ class DiffCLIP(nn.Module):
             places: (..., n) which pixels, as positions in the window.
             kept: per modality, which tokens are visible, the token of the one pixel asked for first (see `showing`);
                 None shows all.
+            embedded: per modality, the pixels after `ModalityEmbedding.per_pixel`, where these are at hand.
         """
-        encoded = self.encoder(windows, time, kept)
         spots = 1 + (self.tokens_of(places) if kept is None else torch.zeros_like(places))
+        read, spots = self._asked(spots)
+        seen = windows if embedded is None else embedded
+        encoded = self.encoder(seen, time, kept, read=read, embedded=embedded is not None)
         parts = [part for tokens in encoded for part in self._read(tokens, spots)]
-        embedded = self.head(torch.cat(parts, -1))
+        read_out = self.head(torch.cat(parts, -1))
         if self.skip is None:
-            return embedded
+            return read_out
         own = [take(x[..., x.shape[-1] - n :], places) for x, n in zip(windows, self.skipped, strict=True)]
-        return embedded + self.skip(torch.cat(own, -1))
+        return read_out + self.skip(torch.cat(own, -1))
 
     def tokens_of(self, places: Int64[Tensor, "*any"]) -> Int64[Tensor, "*any"]:
         """Return the positions of the tokens that hold the pixels at `places` of a window."""
         row, column = places // self.window // self.token_size, places % self.window // self.token_size
         return row * (self.window // self.token_size) + column
+
+    def _asked(self, spots: Int64[Tensor, "*batch n"]) -> tuple[Tensor | None, Int64[Tensor, "*batch n"]]:
+        """Return which tokens the encoder is asked for (None: all), and where those at `spots` are among them."""
+        first = torch.zeros_like(spots[..., :1])
+        if self.readout == "class":
+            return first, spots
+        if spots.shape[-1] > 1:
+            return None, spots
+        return (spots, first) if self.readout == "pixel" else (torch.cat([first, spots], -1), first + 1)
 
     def _read(
         self, tokens: Float[Tensor, "*batch tokens D"], spots: Int64[Tensor, "*batch n"]

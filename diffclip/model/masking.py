@@ -52,8 +52,3 @@ def kept_tokens(
 def showing(draw: Float[Tensor, "*batch T"], place: Int64[Tensor, "*batch"]) -> Float[Tensor, "*batch T"]:
     """Return the random numbers of `kept_tokens` changed so that the token at `place` is the first that is kept."""
     return draw.scatter(-1, place[..., None], -1.0)
-
-
-def take(tokens: Float[Tensor, "*batch T D"], index: Int64[Tensor, "*batch kept"]) -> Float[Tensor, "*batch kept D"]:
-    """Return the tokens at `index`."""
-    return tokens.gather(-2, index[..., None].expand(*index.shape, tokens.shape[-1]))

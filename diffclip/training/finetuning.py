@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple, cast
 
 import torch
+from jaxtyping import Float, Int64
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -17,14 +19,17 @@ from diffclip.device import repeatable_kernels
 from diffclip.errors import UserError
 from diffclip.model.classifier import MAX_SCALE, DiffCLIP, contrastive_loss, instance_loss
 from diffclip.model.encoder import Encoder
+from diffclip.model.masking import Kept
 from diffclip.progress import Progress
 from diffclip.protocol.task import FewShotTask
 from diffclip.randomness import seeded_torch
+from diffclip.seeds import apart, together
 from diffclip.training.optimisation import running_average, stage_2_optimiser
 from diffclip.training.picking import Picked
 from diffclip.training.pretraining import pretrain_labelled
 from diffclip.training.sampling import orders, viewer
 from diffclip.training.texts import class_texts
+from diffclip.training.updates import Batch, Updates, computed_in, stacked
 from diffclip.training.windows import SceneWindows, architecture, batches
 
 log = logging.getLogger(__name__)
@@ -86,13 +91,22 @@ def start(task: FewShotTask, options: Any) -> Start:
 
 def trained(begun: Start, task: FewShotTask, options: Any) -> tuple[DiffCLIP, Tensor, SceneWindows]:
     """Train what `start` returned; see `finetune`."""
-    model, inputs, windows = begun
-    with repeatable_kernels(task.device):
-        model = _train(model, inputs, windows, task, options)
-    model.eval()
-    with torch.no_grad():
-        texts = model.texts(inputs)
-    return model, texts, windows
+    return trained_many([begun], [task], options)[0]
+
+
+def trained_many(
+    begun: Sequence[Start], tasks: Sequence[FewShotTask], options: Any
+) -> list[tuple[DiffCLIP, Tensor, SceneWindows]]:
+    """Train what `start` returned for one seed, or for several as one model; see `finetune`."""
+    device = tasks[0].device
+    with repeatable_kernels(device):
+        models = _train(begun, tasks, options)
+    found = []
+    for model, one in zip(models, begun, strict=True):
+        model.eval()
+        with torch.no_grad(), computed_in(options.precision, device):
+            found.append((model, model.texts(one.inputs).float(), one.windows))
+    return found
 
 
 def _stage_1(task: FewShotTask, options: Any) -> dict[str, Tensor]:
@@ -134,8 +148,14 @@ def _shrink(head: nn.Linear) -> None:
 
 def _loss(options: Any) -> Callable[[Tensor, Tensor], Tensor]:
     if options.head == "linear":
-        return cross_entropy
+        return _class_loss
     return instance_loss if "same_class_negatives" in options.reference_quirks else contrastive_loss
+
+
+def _class_loss(logits: Float[Tensor, "*seeds n K"], targets: Int64[Tensor, "*seeds n"]) -> Float[Tensor, "*seeds"]:
+    if logits.ndim == 2:
+        return cross_entropy(logits, targets)
+    return torch.stack([_class_loss(*pair) for pair in zip(logits, targets, strict=True)])
 
 
 def _time_steps(task: FewShotTask, options: Any) -> Callable[[Tensor], Tensor]:
@@ -146,39 +166,66 @@ def _time_steps(task: FewShotTask, options: Any) -> Callable[[Tensor], Tensor]:
     return lambda batch: torch.randint(options.diffusion_steps, batch.shape, generator=generator, device=batch.device)
 
 
-def _train(model: DiffCLIP, inputs: Tensor, windows: SceneWindows, task: FewShotTask, options: Any) -> DiffCLIP:
-    """Return the trained model: the one given, or the running average of its weights."""
-    epochs, per_epoch = _length(task, options)
+def _train(begun: Sequence[Start], tasks: Sequence[FewShotTask], options: Any) -> list[DiffCLIP]:
+    """Return the trained models: those given, or the running averages of their weights."""
+    epochs, per_epoch = _length(tasks[0], options)
+    model, device = begun[0].model, tasks[0].device
+    if len(begun) > 1:
+        model = together([one.model for one in begun])
     model.encoder.requires_grad_(not options.frozen_encoder)
     optimiser, schedule = stage_2_optimiser(model, options, epochs, per_epoch)
-    pixels = torch.from_numpy(task.train_pixels).to(task.device)
-    targets = torch.from_numpy(task.train_targets).to(task.device)
-    loss_of, draw_times = _loss(options), _time_steps(task, options)
-    view_of = viewer(task, windows, options, model.tokens_of)
-    picked = Picked(task, options) if "validation_picks_checkpoint" in options.reference_quirks else None
+    inputs = stacked([{"texts": one.inputs} for one in begun])["texts"]
+    update = Updates(partial(_losses, model, inputs, options, device), optimiser, device)
+    shown = [_batches(one, task, options) for one, task in zip(begun, tasks, strict=True)]
+    picked = Picked(tasks[0], options) if "validation_picks_checkpoint" in options.reference_quirks else None
     average = running_average(model, options.weight_average)
-    steps = chain.from_iterable(orders(task, options))
-    progress = Progress(f"stage 2, seed {task.seed}", epochs)
+    progress = Progress(f"stage 2, seed {', '.join(str(task.seed) for task in tasks)}", epochs)
     _learning(model, options)
     for _ in progress:
-        for drawn in islice(steps, per_epoch):
-            batch = drawn.to(task.device)
-            view = view_of(pixels[batch])
-            images = model.pixels(windows(view.centres), draw_times(batch), view.places[..., None], view.kept)
-            loss = loss_of(model.logits(images[..., 0, :], model.texts(inputs)), targets[batch])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
+        for batches_of_seeds in islice(zip(*shown, strict=True), per_epoch):
+            losses = update(stacked(batches_of_seeds))
             schedule.step()
             if average is not None:
                 average.update_parameters(model)
-        progress.note(loss=loss.detach())
+        progress.note(loss=losses.mean())
         if picked is not None:
-            picked.see(model, inputs, windows)
+            picked.see(model, begun[0].inputs, begun[0].windows)
             _learning(model, options)
     if picked is not None:
         picked.put_back(model)
-    return model if average is None else cast(DiffCLIP, average.module)
+    learned = model if average is None else cast(DiffCLIP, average.module)
+    if len(begun) == 1:
+        return [learned]
+    apart(learned, [one.model for one in begun])
+    return [one.model for one in begun]
+
+
+def _batches(begun: Start, task: FewShotTask, options: Any) -> Iterator[dict[str, Tensor]]:
+    """Yield one seed's batches without end: windows, time steps, labelled pixels' places, targets, visible tokens."""
+    pixels = torch.from_numpy(task.train_pixels).to(task.device)
+    targets = torch.from_numpy(task.train_targets).to(task.device)
+    draw_times = _time_steps(task, options)
+    view_of = viewer(task, begun.windows, options, begun.model.tokens_of)
+    for drawn in chain.from_iterable(orders(task, options)):
+        batch = drawn.to(task.device)
+        view = view_of(pixels[batch])
+        shown = {f"window {place}": x for place, x in enumerate(begun.windows(view.centres))}
+        shown |= {"time": draw_times(batch), "place": view.places[..., None], "target": targets[batch]}
+        for place, kept in enumerate(view.kept or ()):
+            shown |= {f"kept {place}": kept.index, f"hidden {place}": kept.hidden}
+        yield shown
+
+
+def _losses(model: DiffCLIP, inputs: Tensor, options: Any, device: str, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the loss over all seeds, and each one's."""
+    count = sum(name.startswith("window") for name in batch)
+    windows = [batch[f"window {place}"] for place in range(count)]
+    kept = [Kept(batch[f"kept {place}"], batch[f"hidden {place}"]) for place in range(count) if "kept 0" in batch]
+    with computed_in(options.precision, device):
+        images = model.pixels(windows, batch["time"], batch["place"], kept or None)
+        texts = model.texts(inputs)
+    losses = _loss(options)(model.logits(images[..., 0, :].float(), texts.float()), batch["target"])
+    return losses.sum(), losses
 
 
 def _length(task: FewShotTask, options: Any) -> tuple[int, int]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,12 +12,15 @@ from scipy.ndimage import maximum_filter
 from torch import Tensor
 
 from diffclip.model.classifier import DiffCLIP
+from diffclip.model.embedding import ModalityEmbedding
 from diffclip.protocol.method import Scores
 from diffclip.protocol.task import FewShotTask
 from diffclip.scene.scene import PixelIndex
+from diffclip.training.updates import Precision, computed_in
 from diffclip.training.windows import SceneWindows
 
-_AT_ONCE = {"cpu": 256, "cuda": 8192}
+# On a CPU, more windows at once fall out of its caches.
+_AT_ONCE = {"cpu": 64, "cuda": 8192}
 # A window gives scores for all of its pixels here.
 _AT_ONCE_AVERAGED = {"cpu": 64, "cuda": 1024}
 
@@ -31,6 +34,7 @@ def scores(
     device: str,
     times: Int64[Tensor, " H_W"] | None = None,
     stride: int = 0,
+    precision: Precision = "fp32",
 ) -> Scores:
     """Return the scaled cosines between `pixels` and the class texts.
 
@@ -46,6 +50,7 @@ def scores(
         times: a time step for every pixel of the scene, on the device; None stands for 0.
         stride: 0 looks at the window around each pixel; otherwise scores are means over all windows that hold the
             pixel and whose centres lie on a grid of this spacing.
+        precision: of matrix products.
     """
 
     def time_of(centres: Tensor) -> Tensor:
@@ -55,15 +60,35 @@ def scores(
         everywhere = torch.arange(windows.window**2, device=device)
 
         def of_windows(centres: Tensor) -> Tensor:
-            found = model.pixels(windows(centres), time_of(centres), everywhere.expand(len(centres), -1))
+            with computed_in(precision, device):
+                seen, embedded = _seen(model, windows, centres)
+                places = everywhere.expand(len(centres), -1)
+                found = model.pixels(seen, time_of(centres), places, None, embedded).float()
             return model.logits(found.flatten(0, 1), texts).unflatten(0, found.shape[:2])
 
         return averaged(of_windows, windows, pixels, stride, device).numpy()
     parts = []
     for batch in torch.from_numpy(np.asarray(pixels, dtype=np.int64)).split(_AT_ONCE[device]):
         batch = batch.to(device)
-        parts.append(model.logits(model.images(windows(batch), time_of(batch)), texts).float().cpu())
+        with computed_in(precision, device):
+            seen, embedded = _seen(model, windows, batch)
+            images = model.images(seen, time_of(batch), None, embedded).float()
+        parts.append(model.logits(images, texts).cpu())
     return torch.cat(parts).numpy()
+
+
+def _seen(model: DiffCLIP, windows: SceneWindows, centres: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Return what `DiffCLIP.pixels` takes of the windows around `centres`: their own pixels, and these embedded.
+
+    A pixel that several windows hold is embedded once. Its own channels are gathered into windows only where the model
+    looks at them; otherwise the embedded ones stand in.
+    """
+    positions = windows.positions(centres)
+    used, index = positions.unique(return_inverse=True)
+    own = windows.at(used)
+    embeddings = cast(Iterable[ModalityEmbedding], model.encoder.modalities)
+    embedded = [embed.per_pixel(pixels)[index] for embed, pixels in zip(embeddings, own, strict=True)]
+    return (embedded if model.skip is None else [pixels[index] for pixels in own]), embedded
 
 
 def averaged(

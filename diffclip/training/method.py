@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -100,6 +100,7 @@ class DiffCLIPMethod(Method):
             scene=self.options.pretrain_scene or None,
             # Of another scene there may be weights that this one has no use for.
             inspection=None if self.options.pretrain_scene else "diffclip.training.inspection:inspect",
+            many="diffclip.training.pretraining:pretrain_many",
         )
 
     def fit(self, task: FewShotTask) -> None:
@@ -115,6 +116,21 @@ class DiffCLIPMethod(Method):
         self.model, self.texts, self.windows = trained(begun, task, self.options)
         self.everywhere = multiplied(self._scores(np.arange(task.scene.n_pixels)), shares)
 
+    @classmethod
+    def fit_many(cls, methods: Sequence[DiffCLIPMethod], tasks: Sequence[FewShotTask]) -> None:
+        """Stage 2 of several seeds as one model."""
+        from diffclip.training.finetuning import start, trained_many
+
+        options = methods[0].options
+        begun = [start(task, options) for task in tasks]
+        for method, found in zip(methods, trained_many(begun, tasks, options), strict=True):
+            method.model, method.texts, method.windows = found
+
+    @property
+    def joins_seeds(self) -> bool:
+        """A graph of the scene and the choice among epochs are made for each seed by itself."""
+        return not self.options.graph and not self.uses_validation
+
     def predict(self, pixels: PixelIndex) -> Scores:
         """Scaled cosines between pixels and class texts; with a graph, logarithms of products of probabilities."""
         return self.everywhere[pixels] if self.options.graph else self._scores(pixels)
@@ -124,7 +140,7 @@ class DiffCLIPMethod(Method):
 
         task, stride = self.task, self.options.stride
         times = times_of(task, self.options)
-        return scores(self.model, self.texts, self.windows, pixels, task.device, times, stride)
+        return scores(self.model, self.texts, self.windows, pixels, task.device, times, stride, self.options.precision)
 
     @property
     def n_parameters(self) -> int | None:

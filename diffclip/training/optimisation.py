@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from diffclip.model.classifier import DiffCLIP
+from diffclip.training.updates import capturable, with_rates_on
 
 # The released code pretrains for 400 epochs and restarts its cosine after 5, 15, 35, 75, 155 and 315 of them.
 _EPOCHS, _FIRST_RESTART = 400, 5
@@ -21,9 +22,11 @@ _DROPS = (2 / 3, 7 / 8)
 
 def stage_1_optimiser(model: nn.Module, options: Any, total: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
     """Return Adam and what moves its learning rate, once per step of `total`."""
-    optimiser = torch.optim.Adam(
-        model.parameters(), lr=options.pretrain_lr, weight_decay=options.pretrain_weight_decay, fused=True
+    device = next(model.parameters()).device.type
+    adam = torch.optim.Adam(
+        model.parameters(), lr=options.pretrain_lr, weight_decay=options.pretrain_weight_decay, **capturable(device)
     )
+    optimiser = with_rates_on(device, adam)
     factor = _cosine(total) if options.pretrain_schedule == "cosine" else _restarts(total)
     return optimiser, LambdaLR(optimiser, factor)
 
@@ -40,7 +43,9 @@ def stage_2_optimiser(
         per_epoch: steps of an epoch.
     """
     kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam
-    optimiser = kind(_groups(model, options), lr=options.lr, weight_decay=options.weight_decay, fused=True)
+    device = next(model.parameters()).device.type
+    adam = kind(_groups(model, options), lr=options.lr, weight_decay=options.weight_decay, **capturable(device))
+    optimiser = with_rates_on(device, adam)
     if options.lr_schedule == "cosine":
         return optimiser, LambdaLR(optimiser, _cosine(epochs * per_epoch))
     milestones = [round(epochs * share) * per_epoch for share in _DROPS]

@@ -16,6 +16,7 @@ _STAGE_1 = (
     "scaling", "profiles", "token_size", "stem", "width", "depth", "heads", "mlp_ratio", "decoder_width",
     "decoder_depth", "decoder_heads", "shared_encoder", "crops", "diffusion", "diffusion_steps", "time_limit",
     "hidden_weight", "visible_weight", "pretrain_batch", "pretrain_lr", "pretrain_schedule", "pretrain_weight_decay",
+    "precision",
 )  # fmt: skip
 
 
@@ -75,6 +76,7 @@ class Options:
         graph_neighbours, graph_alpha: nearest pixels that each is joined with; share that it takes from them.
         reference_quirks: what the released code does otherwise than intended, see `quirks.py`; each may set
             another option.
+        precision: of matrix products in training and testing: "fp32", "tf32" (on a GPU; fp32 elsewhere) or "bf16".
     """
 
     modalities: tuple[str, ...] = ("hsi", "aux")
@@ -137,6 +139,7 @@ class Options:
     graph_neighbours: int = 10
     graph_alpha: float = 0.95
     reference_quirks: tuple[Quirk, ...] = ()
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
 
     def __post_init__(self) -> None:
         for name, value in settled(self).items():

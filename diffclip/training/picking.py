@@ -31,7 +31,7 @@ class Picked:
             raise UserError("task.validation_pixels: found none, expected those of protocol paper")
         self._pixels, self._device = task.validation_pixels, task.device
         self._targets = np.searchsorted(task.classes, task.validation_labels)
-        self._times, self._stride = times_of(task, options), options.stride
+        self._times, self._stride, self._precision = times_of(task, options), options.stride, options.precision
         self._best = -1.0
         self._weights: dict[str, Tensor] = {}
 
@@ -40,7 +40,8 @@ class Picked:
         model.eval()
         with torch.no_grad():
             texts = model.texts(inputs)
-        found = scores(model, texts, windows, self._pixels, self._device, self._times, self._stride).argmax(axis=1)
+        asked = (self._pixels, self._device, self._times, self._stride, self._precision)
+        found = scores(model, texts, windows, *asked).argmax(axis=1)
         accuracy = float((found == self._targets).mean())
         if accuracy > self._best:
             self._best = accuracy

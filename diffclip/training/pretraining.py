@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors.torch import save
@@ -20,7 +21,9 @@ from diffclip.progress import Progress
 from diffclip.protocol.task import FewShotTask
 from diffclip.randomness import rng, seeded_torch, torch_generator
 from diffclip.scene.scene import Imagery
+from diffclip.seeds import apart, together
 from diffclip.training.optimisation import stage_1_optimiser
+from diffclip.training.updates import Batch, Updates, computed_in, stacked
 from diffclip.training.windows import SceneWindows, architecture, batches, cropped
 
 log = logging.getLogger(__name__)
@@ -41,13 +44,29 @@ def pretrain(imagery: Imagery, settings: Mapping[str, Any], *, seed: int, device
     Returns:
         Loss curves: the steps, and per modality the mean errors on hidden and visible tokens since the last point.
     """
+    return pretrain_many(imagery, settings, seeds=[seed], device=device, paths=[path])[0]
+
+
+def pretrain_many(
+    imagery: Imagery, settings: Mapping[str, Any], *, seeds: Sequence[int], device: str, paths: Sequence[Path]
+) -> list[dict[str, Any]]:
+    """Do for several seeds, trained as one model, what `pretrain` does for one; return each one's curves."""
     options = SimpleNamespace(**settings)
+    learned = _learned(imagery, options, [_anywhere(imagery, options, seed) for seed in seeds], seeds, device)
+    for path, (weights, _) in zip(paths, learned, strict=True):
+        write_atomically(path, partial(_write, weights))
+    return [curves for _, curves in learned]
+
+
+def _anywhere(imagery: Imagery, options: Any, seed: int) -> Iterator[Tensor]:
+    """Yield a seed's batches of pixels from all of the scene."""
     pixels = rng(seed, "stage 1", "windows")
-    drawn = (pixels.integers(imagery.n_pixels, size=options.pretrain_batch) for _ in range(options.pretrain_steps))
-    steps = map(torch.from_numpy, drawn)
-    weights, curves = _learned(imagery, options, steps, options.pretrain_steps, seed, device)
-    write_atomically(path, lambda file: file.write(save(weights)))
-    return curves
+    for _ in range(options.pretrain_steps):
+        yield torch.from_numpy(pixels.integers(imagery.n_pixels, size=options.pretrain_batch))
+
+
+def _write(weights: dict[str, Tensor], file: BinaryIO) -> None:
+    file.write(save(weights))
 
 
 def pretrain_labelled(task: FewShotTask, settings: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -61,18 +80,23 @@ def pretrain_labelled(task: FewShotTask, settings: Mapping[str, Any]) -> dict[st
     shuffle, pixels = rng(task.seed, "stage 1", "windows"), torch.from_numpy(task.train_pixels)
     orders = (torch.from_numpy(shuffle.permutation(len(pixels))) for _ in range(options.pretrain_epochs))
     steps = [pixels[batch] for order in orders for batch in batches(order, options.pretrain_batch)]
-    return _learned(task.scene, options, steps, len(steps), task.seed, task.device)[0]
+    options.pretrain_steps = len(steps)
+    return _learned(task.scene, options, [steps], [task.seed], task.device)[0][0]
 
 
 def _learned(
-    imagery: Imagery, options: Any, steps: Iterable[Tensor], total: int, seed: int, device: str
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Train on `total` batches of pixels; return the weights, on the CPU, and the loss curves."""
+    imagery: Imagery, options: Any, steps: Sequence[Iterable[Tensor]], seeds: Sequence[int], device: str
+) -> list[tuple[dict[str, Tensor], dict[str, Any]]]:
+    """Train every seed on its batches of pixels; return its weights, on the CPU, and its loss curves."""
     windows = windows_of(imagery, options, device)
-    model = untrained(windows, options, seed).to(device)
+    models = [untrained(windows, options, seed).to(device) for seed in seeds]
+    model = together(models) if len(models) > 1 else models[0]
     with repeatable_kernels(device):
-        curves = _train(model, windows, options, steps, total, seed, device)
-    return {name: value.contiguous().cpu() for name, value in model.state_dict().items()}, curves
+        curves = _train(model, windows, options, steps, seeds, device)
+    if len(models) > 1:
+        apart(model, models)
+    states = [{name: value.contiguous().cpu() for name, value in one.state_dict().items()} for one in models]
+    return list(zip(states, curves, strict=True))
 
 
 def windows_of(imagery: Imagery, options: Any, device: str) -> SceneWindows:
@@ -90,56 +114,69 @@ def _train(
     model: MaskedDiffusion,
     windows: SceneWindows,
     options: Any,
-    steps: Iterable[Tensor],
-    total: int,
-    seed: int,
+    steps: Sequence[Iterable[Tensor]],
+    seeds: Sequence[int],
     device: str,
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
+    """Train a model of one seed, or of several together; return each seed's loss curves."""
+    total = options.pretrain_steps
     optimiser, schedule = stage_1_optimiser(model, options, total)
-    generator = torch_generator(seed, "stage 1", "noise and masks", device=device)
-    curves: dict[str, Any] = {"step": [], "hidden": [], "visible": []}
+    update = Updates(partial(_losses, model, windows, options, device), optimiser, device)
+    generators = [torch_generator(seed, "stage 1", "noise and masks", device=device) for seed in seeds]
+    curves: list[dict[str, Any]] = [{"step": [], "hidden": [], "visible": []} for _ in seeds]
     every = max(1, total // _CURVE_POINTS)
     last = 0
-    sums = torch.zeros(2, len(windows.channels), device=device)
-    progress = Progress(f"stage 1, seed {seed}", total)
+    sums = torch.zeros(len(seeds), 2, len(windows.channels), device=device)
+    progress = Progress(f"stage 1, seed {', '.join(map(str, seeds))}", total)
     model.train()
-    for step, pixels in zip(progress, steps, strict=True):
-        hidden, visible = _errors(model, windows, pixels.to(device), options, generator)
-        loss = options.hidden_weight * hidden.sum() + options.visible_weight * visible.sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
+    for step, pixels in zip(progress, zip(*steps, strict=True), strict=True):
+        drawn = [_drawn(windows, batch.to(device), options, own) for batch, own in zip(pixels, generators, strict=True)]
+        sums += update(stacked(drawn)).view_as(sums)
         schedule.step()
-        sums += torch.stack([hidden, visible]).detach()
         done = step + 1
         if done % every == 0 or done == total:
             means = (sums / (done - last)).tolist()
             last = done
             sums.zero_()
-            curves["step"].append(done)
-            curves["hidden"].append(means[0])
-            curves["visible"].append(means[1])
-            progress.note(hidden=sum(means[0]), visible=sum(means[1]))
+            for curve, (hidden, visible) in zip(curves, means, strict=True):
+                curve["step"].append(done)
+                curve["hidden"].append(hidden)
+                curve["visible"].append(visible)
+            progress.note(hidden=sum(means[0][0]), visible=sum(means[0][1]))
     return curves
 
 
-def _errors(
-    model: MaskedDiffusion, windows: SceneWindows, pixels: Tensor, options: Any, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Return the mean errors on hidden and on visible tokens, one entry per modality."""
+def _drawn(windows: SceneWindows, pixels: Tensor, options: Any, generator: torch.Generator) -> dict[str, Tensor]:
+    """Return one seed's batch: clean windows, time steps, noise, and the numbers that masks are made of."""
     size, device = pixels.shape, pixels.device
     clean = windows(pixels)
     if options.crops:
         clean = _crops(clean, options, generator)
-    time = torch.zeros(size, dtype=torch.long, device=device)
-    noise = None
+    drawn = {f"clean {place}": x for place, x in enumerate(clean)}
+    drawn["time"] = torch.zeros(size, dtype=torch.long, device=device)
     if options.diffusion:
-        time = torch.randint(time_limit(options), size, generator=generator, device=device)
-        noise = [torch.randn(x.shape, generator=generator, device=device) for x in clean]
+        drawn["time"] = torch.randint(time_limit(options), size, generator=generator, device=device)
+        for place, x in enumerate(clean):
+            drawn[f"noise {place}"] = torch.randn(x.shape, generator=generator, device=device)
     tokens = (options.window // options.token_size) ** 2
-    draws = [torch.rand(*size, tokens, generator=generator, device=device) for _ in clean]
-    losses = model.losses(clean, time, noise, kept_of(windows.modalities, options, draws))
-    return torch.stack([x.mean() for x in losses.hidden]), torch.stack([x.mean() for x in losses.visible])
+    for place in range(len(clean)):
+        drawn[f"mask {place}"] = torch.rand(*size, tokens, generator=generator, device=device)
+    return drawn
+
+
+def _losses(
+    model: MaskedDiffusion, windows: SceneWindows, options: Any, device: str, batch: Batch
+) -> tuple[Tensor, Tensor]:
+    """Return the loss over all seeds, and each one's mean errors on hidden and on visible tokens (*S, 2, M)."""
+    clean, noise, draws = (
+        [batch[f"{what} {place}"] for place in range(len(windows.channels)) if f"{what} {place}" in batch]
+        for what in ("clean", "noise", "mask")
+    )
+    with computed_in(options.precision, device):
+        losses = model.losses(clean, batch["time"], noise or None, kept_of(windows.modalities, options, draws))
+    hidden, visible = (torch.stack([x.mean(-1) for x in found], -1) for found in losses)
+    loss = options.hidden_weight * hidden.sum() + options.visible_weight * visible.sum()
+    return loss, torch.stack([hidden, visible], -2)
 
 
 def time_limit(options: Any) -> int:

@@ -65,7 +65,15 @@ class SceneWindows:
 
     def __call__(self, pixels: Int64[Tensor, "*batch"]) -> list[Float[Tensor, "*batch P _C"]]:
         """Return, per modality, the scaled pixels of the windows around `pixels`."""
-        return [gather(pixels) for gather in self._windows]
+        return self.at(self.positions(pixels))
+
+    def positions(self, pixels: Int64[Tensor, "*batch"]) -> Int64[Tensor, "*batch P"]:
+        """Return the flat positions of the pixels in the windows around `pixels`, row by row."""
+        return self._windows[0].positions(pixels)
+
+    def at(self, positions: Int64[Tensor, "*any"]) -> list[Float[Tensor, "*any _C"]]:
+        """Return, per modality, the scaled channels of single pixels."""
+        return [windows.at(positions) for windows in self._windows]
 
 
 def _present(scene: Imagery, wanted: Sequence[str], rasters: Mapping[str, np.ndarray]) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffclip.model.masking import kept_tokens, take
+from diffclip.layers import take
+from diffclip.model.masking import kept_tokens
 
 
 @pytest.mark.parametrize(

@@ -156,11 +156,9 @@ def test_an_ablation_of_stage_1_changes_its_weights(learned, change):
 
 def test_stage_1_on_labelled_pixels_sees_their_windows_alone(make_method, draw_task, scene, monkeypatch):
     asked = []
-    errors = pretraining._errors
+    drawn = pretraining._drawn
     monkeypatch.setattr(
-        pretraining,
-        "_errors",
-        lambda model, windows, pixels, *rest: asked.append(pixels) or errors(model, windows, pixels, *rest),
+        pretraining, "_drawn", lambda windows, pixels, *rest: asked.append(pixels) or drawn(windows, pixels, *rest)
     )
     method = make_method(pretrain="labelled", pretrain_epochs=3, pretrain_batch=5)
     assert method.pretraining(5, 0.6) is None

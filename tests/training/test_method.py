@@ -40,6 +40,7 @@ STAGE_1: dict[str, Any] = {
     "pretrain_lr": 0.1,
     "pretrain_schedule": "cosine",
     "pretrain_weight_decay": 0.1,
+    "precision": "bf16",
 }
 STAGE_2: dict[str, Any] = {
     "epochs": 5,

@@ -171,7 +171,9 @@ def test_random_test_time_belongs_to_the_pixel_and_the_seed(make_method, draw_ta
     assert not torch.equal(times, times_of(draw_task(seed=1), method.options))
     asked = []
     images = DiffCLIP.images
-    monkeypatch.setattr(DiffCLIP, "images", lambda self, x, time: asked.append(time) or images(self, x, time))
+    monkeypatch.setattr(
+        DiffCLIP, "images", lambda self, x, time, *rest: asked.append(time) or images(self, x, time, *rest)
+    )
     pixels = np.array([7, 200, 30])
     together = method.classify(pixels)
     assert torch.equal(asked[0], times[torch.from_numpy(pixels)])

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(make=_check)
     tables = commands.add_parser("tables", parents=[common, chosen], help="runs.csv -> tables (.md, .tex, .csv, .html)")
+    tables.add_argument("--overviews", action="store_true", help="only the tables over all scenes")
     tables.set_defaults(make=_tables)
     figures = commands.add_parser("figures", parents=[common, chosen], help="runs.csv -> figures (.pdf, .png)")
     figures.add_argument(
@@ -77,10 +78,14 @@ def _check(options: argparse.Namespace) -> Iterable[Path]:
 
 def _tables(options: argparse.Namespace) -> Iterable[Path]:
     from report.frame import read_runs
-    from report.tables import make_tables
+    from report.tables import make_overviews, make_tables
 
     study = read_study(options.study)
-    return make_tables(study, read_runs(study), options.scene, options.protocol)
+    runs = read_runs(study)
+    if not options.overviews:
+        yield from make_tables(study, runs, options.scene, options.protocol)
+    if options.overviews or (options.scene is None and options.protocol is None):
+        yield from make_overviews(study, runs)
 
 
 def _figures(options: argparse.Namespace) -> Iterable[Path]:

@@ -102,10 +102,12 @@ def sign_notes(shown: Iterable[Entry]) -> list[str]:
 
 def failures(view: View) -> list[str]:
     """Return why runs failed: one line per method and reason."""
-    lines = []
+    lines: list[str] = []
+    failed = view.runs[view.runs["status"] == "failed"]
+    if failed.empty:
+        return lines
     for entry in view.entries:
-        failed = of_entry(view.runs[view.runs["status"] == "failed"], entry)
-        for reason, group in failed.groupby("reason", sort=False):
+        for reason, group in of_entry(failed, entry).groupby("reason", sort=False):
             last = str(reason).strip().splitlines()[-1] if str(reason).strip() else "no reason given"
             where = ", ".join(f"{run.shots} shots seed {run.seed}" for run in group.itertuples())
             lines.append(f"Failed: {entry.name} ({where}): {last[:REASON_LENGTH]}")
@@ -114,11 +116,11 @@ def failures(view: View) -> list[str]:
 
 def inconsistencies(view: View) -> list[str]:
     """Warn where a method's cells, none of which mixes two versions of its code, differ in it."""
-    good = view.good
+    versions = view.good.groupby(["method", "variant"])["sources_sha256"].nunique().to_dict()
     return [
-        f"Warning: {entry.name}: cells of {found} versions of its code stand side by side."
+        f"Warning: {entry.name}: cells of {versions[entry.row]} versions of its code stand side by side."
         for entry in view.entries
-        if (found := of_entry(good, entry)["sources_sha256"].nunique()) > 1
+        if versions.get(entry.row, 1) > 1
     ]
 
 

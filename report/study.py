@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from diffclip.errors import UserError, did_you_mean
 from diffclip.study import layout
+from diffclip.study.tables import ablated, prompted, scene_tables, study_tables
 
 Row = tuple[str, str]
 
@@ -72,6 +73,9 @@ class Study:
         main: the grid of the main tables and figures (one window, one mask ratio).
         sweeps: grids over windows and mask ratios, by name.
         inspection: runs that show what they learned, or None.
+        tables: (protocol, kind) of every table of each scene.
+        overviews: names of the tables over all scenes.
+        ablated, prompted: variants of a method that stand beside the first of them, by method.
     """
 
     folder: Path
@@ -81,6 +85,10 @@ class Study:
     main: Grid
     sweeps: Mapping[str, Grid]
     inspection: Inspection | None = None
+    tables: tuple[tuple[str, str], ...] = ()
+    overviews: tuple[str, ...] = ()
+    ablated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    prompted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def window(self) -> int:
@@ -136,6 +144,10 @@ def read_study(folder: Path) -> Study:
                 for name, sweep in found["sweeps"].items()
             },
             inspection=_inspection(found["inspect"]),
+            tables=tuple(scene_tables(found)),
+            overviews=tuple(study_tables(found)),
+            ablated=ablated(found),
+            prompted=prompted(found),
         )
     except KeyError as error:
         raise UserError(f"{path}: key {error} is missing, expected what 'diffclip' writes for a study") from None

@@ -18,6 +18,7 @@ from diffclip.scene.card import card_path
 from diffclip.study import layout
 from diffclip.study.cells import Cell
 from diffclip.study.config import Study, parse_study
+from diffclip.study.tables import scene_tables, study_tables
 
 # Of every scene under every protocol, as `report.figures` draws them.
 SCENE_FIGURES = ("shots", "maps", "errors", "confusion", "cost")
@@ -74,7 +75,12 @@ class StudyJobs:
     @cached_property
     def tables(self) -> list[str]:
         """What follows the scene in the names of its tables: "PROTOCOL_KIND"."""
-        return [f"{protocol}_{kind}" for protocol in self.protocols for kind in ("main", "per_class")]
+        return [f"{protocol}_{kind}" for protocol, kind in scene_tables(self._study.model_dump())]
+
+    @cached_property
+    def overviews(self) -> list[str]:
+        """Names of the tables over all scenes."""
+        return study_tables(self._study.model_dump())
 
     @cached_property
     def figures(self) -> list[str]:

@@ -99,10 +99,16 @@ def _distribution(doubled_ranks: tuple[int, ...]) -> np.ndarray:
 
 
 def holm(p: Sequence[float] | Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    """Return p values after Holm's correction."""
-    from statsmodels.stats.multitest import multipletests
+    """Return p values after Holm's correction (Holm 1979): step down, times the comparisons that are left.
 
-    return multipletests(p, ALPHA, method="holm")[1] if len(p) else np.empty(0)
+    As statsmodels' `multipletests`, which collects garbage at every call: a tenth of a second for every column.
+    """
+    raw = np.asarray(p, dtype=float)
+    order = np.argsort(raw, kind="stable")
+    left = np.arange(len(raw), 0, -1)
+    corrected = np.empty(len(raw))
+    corrected[order] = np.minimum(np.maximum.accumulate(raw[order] * left), 1.0)
+    return corrected
 
 
 def compare(

@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from report.checks import IDENTITY
+from report.statistics.intervals import Interval
 from report.summary import Summary
 from report.tables.table import TIED, Cell, Column, Line, Mark, Table, Words
 
@@ -40,7 +41,7 @@ _TAIL = "</body>\n</html>\n"
 def html(table: Table) -> str:
     """Return the document of a table."""
     lines = list(table.lines)
-    places = [place for place, line in enumerate(lines) if line.after_rule]
+    places = [place for place, line in enumerate(lines) if line.after_rule and place]
     bodies = [lines[start:end] for start, end in zip([0, *places], [*places, len(lines)], strict=True)]
     name = escape(table.label)
     parts = [
@@ -89,7 +90,8 @@ def _row(line: Line, columns: Sequence[Column]) -> str:
 
 def _cell(cell: Cell, mark: Mark, column: Column) -> str:
     if isinstance(cell, Words):
-        value = "" if isinstance(cell.plain, str) else f' data-value="{cell.plain:.6g}"'
+        number = cell.plain.low if isinstance(cell.plain, Interval) else cell.plain
+        value = "" if isinstance(number, str) else f' data-value="{number:.6g}"'
         kind = ' class="words"' if column.words else ""
         return f"<td{kind}{value}>{escape(cell.text)}</td>"
     runs = "" if cell.complete else f" <small>({cell.n} of {cell.expected})</small>"

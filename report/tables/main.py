@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,10 @@ def all_notes(view: View, lines: tuple[Line, ...], compared: list[Highest | None
     return [*mark_notes(compared, direction, controls), *run_notes(lines), *view_notes(view)]
 
 
-def view_notes(view: View) -> list[str]:
+@lru_cache(maxsize=64)
+def view_notes(view: View) -> tuple[str, ...]:
     """Return what every table of a view must say: footnote signs, failures, what cannot be compared."""
-    return [*sign_notes(view.entries), *failures(view), *inconsistencies(view)]
+    return (*sign_notes(view.entries), *failures(view), *inconsistencies(view))
 
 
 def entry_keys(entry: Entry) -> dict[str, Any]:

@@ -11,8 +11,8 @@ def markdown(table: Table) -> str:
     """Return the table with its caption above and its notes below."""
     heads = [*table.stub, *(", ".join(filter(None, (column.group, column.label))) for column in table.columns)]
     rows: list[list[str]] = []
-    for line in table.lines:
-        if line.after_rule:
+    for place, line in enumerate(table.lines):
+        if line.after_rule and place:
             # Markdown has no rules within a table: an empty row sets what follows apart.
             rows.append([""] * len(heads))
         cells = [_cell(*marked, column) for marked, column in zip(line.marked, table.columns, strict=True)]

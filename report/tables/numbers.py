@@ -42,6 +42,8 @@ def _wide(table: Table, line: Line) -> dict[str, Any]:
     for column, cell in zip(table.columns, line.cells, strict=True):
         if isinstance(cell, Summary):
             row |= {f"{column.name}_{key}": getattr(cell, key) for key in ("mean", "std", "n")}
+        elif isinstance(cell.plain, Interval):
+            row |= _ends(column.name, cell.plain)
         else:
             row[column.name] = cell.plain
     return row

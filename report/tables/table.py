@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from report.statistics.intervals import Interval
 from report.summary import Summary
 
 # "best" only where a test supports the highest mean against all others; else it is "highest" and the others "tied".
@@ -25,10 +26,10 @@ class Words:
     """
 
     text: str
-    value: float | str | None = None
+    value: float | str | Interval | None = None
 
     @property
-    def plain(self) -> float | str:
+    def plain(self) -> float | str | Interval:
         """The value, or else the text."""
         return self.text if self.value is None else self.value
 
@@ -69,7 +70,7 @@ class Line:
         cells: a cell per column.
         marks: a mark per column, or none at all.
         keys: what the row stands for, in the CSV file.
-        after_rule: whether a rule sets the row apart from those above.
+        after_rule: whether a rule sets the row apart from those above, if there are any.
     """
 
     stub: tuple[str, ...]

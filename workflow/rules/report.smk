@@ -24,6 +24,17 @@ def reported(folder, name, format):
     )
 
 
+def overview(name):
+    """Return a table over all scenes that Snakemake's report shows; `name` is KIND or PROTOCOL_KIND."""
+    kind = name.rpartition("_")[2]
+    return report(
+        f"<results>/tables/{name}.html",
+        caption=f"../report/{kind}.rst",
+        category="all scenes",
+        labels={"what": kind.replace("-", " "), "of": name.rpartition("_")[0] or "all"},
+    )
+
+
 RUNS_SOURCES = [
     f"report/{name}.py"
     for name in ("__main__", "checks", "collect", "statistics/intervals", "study")
@@ -118,6 +129,32 @@ rule tables_of:
         "python -m report tables --study {params.out} --scene {wildcards.scene} > {log} 2>&1"
 
 
+rule overviews:
+    input:
+        runs="<results>/runs.csv",
+        study="<results>/study.json",
+        sources=[*REPORT_SOURCES, "report/published.yaml"],
+    output:
+        expand(
+            "<results>/tables/{name}.{format}",
+            name=study.overviews,
+            format=TABLE_FORMATS,
+        ),
+        [overview(name) for name in study.overviews],
+    log:
+        "<logs>/tables/overviews.log",
+    benchmark:
+        "<benchmarks>/tables/overviews.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        out=study.folder,
+    message:
+        "tables over all scenes"
+    shell:
+        "python -m report tables --study {params.out} --overviews > {log} 2>&1"
+
+
 rule figures_of:
     input:
         runs="<results>/runs.csv",
@@ -148,6 +185,11 @@ rule figures_of:
 
 rule tables:
     input:
+        expand(
+            "<results>/tables/{name}.{format}",
+            name=study.overviews,
+            format=[*TABLE_FORMATS, "html"],
+        ),
         expand(
             "<results>/tables/{scene}_{name}.{format}",
             scene=study.scenes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import PermutationMethod, ttest_1samp, wilcoxon
+from statsmodels.stats.multitest import multipletests
 
 from report.statistics.paired import (
     can_decide,
@@ -32,6 +33,13 @@ def test_p_values_are_exact_with_ties_and_zeros(row: list[int]) -> None:
 def test_missing_pairs_are_left_out_and_no_difference_is_no_evidence() -> None:
     rows = np.array([[1.0, np.nan, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0], [np.nan] * 4])
     assert signed_rank_p(rows).tolist() == [0.25, 1.0, 1.0]
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    p = np.random.default_rng(0).random((20, 7)) ** 3
+    for row in p:
+        assert holm(row) == pytest.approx(multipletests(row, method="holm")[1])
+    assert holm([]).tolist() == []
 
 
 def test_holm_is_the_step_down_of_a_worked_example() -> None:

@@ -1,0 +1,87 @@
+"""The table of comparisons: the highest mean against every other method, over the splits that both met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from report.captions import shots_text, table_caption
+from report.frame import View
+from report.statistics.paired import ALPHA, Comparison, Highest, highest, pairs_needed
+from report.tables.main import entry_keys, view_notes
+from report.tables.table import Column, Line, Table, Words
+from report.tables.words import interval, number, p_value
+
+COLUMNS = (
+    Column("", "Against", words=True),
+    Column("", "Difference"),
+    Column("", "95 % interval"),
+    Column("", "Pairs"),
+    Column("", "p"),
+    Column("", "p (Holm)"),
+    Column("", "Could show"),
+    Column("", "Verdict", words=True),
+)
+
+
+def comparisons_table(view: View) -> Table:
+    """Return the comparisons of a scene under a protocol."""
+    return Table(
+        label=f"tab:{view.scene}-{view.protocol}-comparisons",
+        caption=table_caption(
+            view, "Difference in overall accuracy (points) of the highest mean to every other method"
+        ),
+        stub=("Highest",),
+        columns=COLUMNS,
+        lines=tuple(_lines(view)),
+        notes=(*NOTES, *view_notes(view)),
+        keys={"scene": view.scene, "protocol": view.protocol},
+    )
+
+
+NOTES = (
+    f"p: exact two-sided Wilcoxon signed-rank test over splits that both met; Holm: corrected over all comparisons at "
+    f"the same shots; supported: at most {ALPHA:.0%}.",
+    "95 % interval: BCa bootstrap of the mean difference over seeds.",
+    "Could show: smallest true difference that so many pairs of such spread find with 80 % power (paired t test, 5 %, "
+    "uncorrected).",
+    "Methods with fewer runs than others at these shots are not compared.",
+)
+
+
+def verdict(found: Comparison) -> str:
+    """Return what a comparison tells, with the number of pairs where they are too few."""
+    if found.significant:
+        return "higher" if found.difference > 0 else "lower"
+    if not found.decidable:
+        return f"cannot decide: {found.pairs} pairs, {pairs_needed(found.family)} needed"
+    return "tie"
+
+
+def _lines(view: View) -> Iterator[Line]:
+    compete = np.array([not entry.control for entry in view.entries])
+    values = np.where(compete[:, None, None], view.scores("oa"), np.nan)
+    for at, shots in enumerate(view.grid.shots):
+        best = highest(values[:, at], intervals=True)
+        if best is not None:
+            yield from _against(view, shots, best)
+
+
+def _against(view: View, shots: int, best: Highest) -> Iterator[Line]:
+    first = view.entries[best.place]
+    for row, (place, found) in enumerate(best.against.items()):
+        entry = view.entries[place]
+        cells = (
+            Words(entry.name + entry.signs),
+            number(found.difference, "+.2f"),
+            interval(found.interval),
+            Words(str(found.pairs), found.pairs),
+            p_value(found.p),
+            p_value(found.corrected),
+            number(found.detectable, ".1f"),
+            Words(verdict(found)),
+        )
+        name = f"{first.name}{first.signs}, {shots_text(shots)}"
+        keys = {"shots": shots, "highest": first.name, **entry_keys(entry)}
+        yield Line((name,), cells, keys=keys, after_rule=row == 0)

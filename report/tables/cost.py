@@ -1,0 +1,59 @@
+"""The table of costs: parameters, seconds and memory of every method, at the largest number of shots."""
+
+from __future__ import annotations
+
+from report.captions import shots_text, table_caption
+from report.frame import View, of_entry
+from report.summary import Summary, summarise
+from report.tables.main import entry_keys, view_notes, with_rule
+from report.tables.marks import run_notes
+from report.tables.table import Cell, Column, Line, Table
+from report.tables.words import NOTHING, number
+
+# Column of runs.csv: heading, decimals.
+MEASURED = {
+    "pretrain_seconds": ("Stage 1 (s)", 1),
+    "fit_seconds": ("Fit (s)", 2),
+    "predict_seconds": ("Predict (s)", 2),
+    "peak_memory_mb": ("Memory (MB)", 0),
+}
+
+
+def cost_table(view: View) -> Table:
+    """Return what every method costs on a scene under a protocol."""
+    shots = view.grid.shots[-1]
+    view = view.at_shots(shots)
+    measured = {column: view.scores(column)[:, 0] for column in MEASURED}
+    expected = len(view.study.seeds)
+    lines = []
+    for place, (entry, after) in enumerate(with_rule(view.entries)):
+        runs = of_entry(view.good, entry)
+        count = runs["parameters"].mean() if len(runs) else None
+        speed = (runs["test_pixels"] / runs["predict_seconds"]).mean() if len(runs) else None
+        cells: list[Cell] = [number(count, ",.0f")]
+        cells += [_measured(summarise(values[place], expected), len(runs)) for values in measured.values()]
+        cells.append(number(speed, ",.0f"))
+        lines.append(Line((entry.name + entry.signs,), tuple(cells), keys=entry_keys(entry), after_rule=after))
+    return Table(
+        label=f"tab:{view.scene}-{view.protocol}-cost",
+        caption=table_caption(view, f"Cost of one run at {shots_text(shots)}"),
+        stub=("Method",),
+        columns=(
+            Column("", "Parameters"),
+            *(Column("", label, {"measured": name}, decimals) for name, (label, decimals) in MEASURED.items()),
+            Column("", "Pixels per s"),
+        ),
+        lines=tuple(lines),
+        notes=(
+            "Stage 1 is shared by all cells that start from the same checkpoint; fit and predict are of the run alone.",
+            "Memory: of the process so far on a CPU, which libraries share; of the device during the run on a GPU.",
+            *run_notes(lines),
+            *view_notes(view),
+        ),
+        keys={"scene": view.scene, "protocol": view.protocol, "shots": shots},
+    )
+
+
+def _measured(found: Summary, runs: int) -> Cell:
+    """Return a dash where runs went well and had nothing to measure: no stage 1."""
+    return NOTHING if runs and found.mean is None else found

@@ -1,0 +1,129 @@
+"""Methods over all scenes and shots of a protocol: mean ranks with their tests, interquartile mean, who beats whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from report.captions import seeds_text
+from report.frame import Entry, View, view
+from report.statistics.aggregate import Estimate, interquartile_mean, probability_of_improvement
+from report.statistics.paired import ALPHA
+from report.statistics.ranks import LEAST_BLOCKS, LEAST_METHODS, Ranks, ranks_over
+from report.study import Study
+from report.tables.main import entry_keys
+from report.tables.table import Column, Line, Table, Words
+from report.tables.words import NOTHING, interval, number, p_value
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Methods that have all runs in every block.
+
+    Attributes:
+        entries: the k methods.
+        left_out: names of methods that lack runs.
+        names: of the N blocks: a scene at a number of shots.
+        runs: (N, k, seeds) overall accuracies.
+    """
+
+    entries: list[Entry]
+    left_out: list[str]
+    names: list[str]
+    runs: np.ndarray
+
+
+def blocks_of(study: Study, runs: pd.DataFrame, protocol: str) -> Blocks:
+    """Return the accuracies that are ranked under a protocol: of methods, not of controls, that lack no run."""
+    views: list[View] = [view(study, runs, scene, protocol) for scene in study.scenes]
+    values = np.concatenate([np.moveaxis(shown.scores("oa"), 1, 0) for shown in views])
+    rivals = [not entry.control for entry in views[0].entries]
+    # A block that nobody has is no block; methods are then compared over the others.
+    kept = ~np.isnan(values[:, rivals]).all(axis=(1, 2))
+    whole = ~np.isnan(values[kept]).any(axis=(0, 2)) & np.array(rivals) & bool(kept.any())
+    names = [f"{scene} at {shots}" for scene in study.scenes for shots in study.main.shots]
+    return Blocks(
+        entries=[entry for entry, holds in zip(views[0].entries, whole, strict=True) if holds],
+        left_out=[entry.name for entry in views[0].rivals if not whole[views[0].entries.index(entry)]],
+        names=[name for name, holds in zip(names, kept, strict=True) if holds],
+        runs=values[kept][:, whole],
+    )
+
+
+def ranks_table(study: Study, runs: pd.DataFrame, protocol: str) -> Table:
+    """Return methods by their mean rank over scenes and shots under a protocol."""
+    found = blocks_of(study, runs, protocol)
+    ranks = ranks_over(found.runs.mean(axis=2)) if found.entries else None
+    order = np.argsort(ranks.average, kind="stable") if ranks else range(len(found.entries))
+    lines = tuple(_line(found, ranks, int(place), int(order[0])) for place in order)
+    return Table(
+        label=f"tab:{protocol}-ranks",
+        caption=f"{study.title}. Overall accuracy over {len(found.names)} blocks (a scene at a number of shots), "
+        f"{protocol} protocol, {seeds_text(study.seeds)}.",
+        stub=("Method",),
+        columns=(
+            Column("", "Mean rank"),
+            Column("", "p to first (Nemenyi)"),
+            Column("", "Interquartile mean"),
+            Column("IQM", "95 % interval"),
+            Column("", "First beats it"),
+            Column("P", "95 % interval"),
+            Column("", "Verdict", words=True),
+        ),
+        lines=lines,
+        notes=tuple(_notes(found, ranks)),
+        keys={"protocol": protocol},
+    )
+
+
+def _line(found: Blocks, ranks: Ranks | None, place: int, first: int) -> Line:
+    entry, own = found.entries[place], found.runs[:, place]
+    middle = interquartile_mean(list(own))
+    beaten: Estimate | None = None
+    if place != first:
+        beaten = probability_of_improvement(list(found.runs[:, first]), list(own))
+    cells = (
+        number(float(ranks.average[place]) if ranks else None),
+        p_value(float(ranks.nemenyi[first, place])) if ranks and place != first else NOTHING,
+        number(middle.value),
+        interval(middle.interval),
+        number(beaten.value if beaten else None),
+        interval(beaten.interval if beaten else None, ".2f"),
+        Words(_verdict(ranks, place, first)),
+    )
+    return Line((entry.name + entry.signs,), cells, keys=entry_keys(entry))
+
+
+def _verdict(ranks: Ranks | None, place: int, first: int) -> str:
+    if ranks is None:
+        return "not ranked"
+    if place == first:
+        return "lowest mean rank"
+    apart = ranks.average[place] - ranks.average[first] > ranks.critical_difference
+    return "ranks lower" if ranks.significant and apart else "not told apart from the first"
+
+
+def _notes(found: Blocks, ranks: Ranks | None) -> list[str]:
+    notes = []
+    if ranks is None:
+        notes.append(
+            f"Not ranked: {len(found.entries)} methods with all runs in {len(found.names)} blocks, expected "
+            f"{LEAST_METHODS} or more in {LEAST_BLOCKS} or more."
+        )
+    else:
+        notes.append(
+            f"Friedman's test over {ranks.blocks} blocks and {len(found.entries)} methods: p = {ranks.p:.3g}; as an F "
+            f"test (Iman and Davenport): p = {ranks.p_iman_davenport:.3g}. Nemenyi: mean ranks that differ by more "
+            f"than {ranks.critical_difference:.2f} differ at {ALPHA:.0%}. Blocks of one scene share its pixels and are "
+            "not independent, so that p is smaller than it should be."
+        )
+    notes += [
+        "Interquartile mean: of the middle half of all runs. First beats it: how likely a run of the first method here "
+        "beats a run of this one, a tie counting half. Intervals: bootstrap that draws the seeds of every block.",
+        f"Blocks: {', '.join(found.names) or 'none'}.",
+    ]
+    if found.left_out:
+        notes.append(f"Left out, as runs are missing: {', '.join(found.left_out)}.")
+    return notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,6 @@ from report.figures import figure_names
 from report.frame import view
 from report.page.images import Images, Picture
 from report.study import Study
-from report.tables import KINDS
 from report.tables.html import body_of
 
 # One text of a kind serves Snakemake's report and the page.
@@ -69,8 +69,9 @@ def sections(study: Study, runs: pd.DataFrame) -> tuple[list[Section], Images]:
         for protocol in study.protocols:
             title = heading(view(study, runs, scene, protocol))
             found[scene, protocol] = Section(f"{scene}_{protocol}", title)
-            if protocol in study.main.protocols:
-                _add_tables(study, found[scene, protocol], scene, protocol)
+            for kind in (kind for name, kind in study.tables if name == protocol):
+                place = {"scene": scene, "protocol": protocol, "kind": kind}
+                _add_table(study, found[scene, protocol], layout.TABLE, place)
     drawn = [(scene, *rest) for scene in study.scenes for rest in figure_names(study)]
     files = {key: study.folder / _figure(*key, "png") for key in drawn}
     images = Images([path for path in files.values() if path.is_file()])
@@ -80,19 +81,39 @@ def sections(study: Study, runs: pd.DataFrame) -> tuple[list[Section], Images]:
             section.figures.append(_drawn(study, section, key, images.picture(path)))
         else:
             section.absent.append(path.name)
-    return [section for section in found.values() if section.tables or section.figures or section.absent], images
+    together = Section("all-scenes", "All scenes")
+    for name in study.overviews:
+        protocol, _, kind = name.rpartition("_")
+        _add_table(study, together, layout.OVERVIEW, {"kind": name}, kind, protocol)
+    sections = [together, *found.values()]
+    return [section for section in sections if section.tables or section.figures or section.absent], images
 
 
-def _add_tables(study: Study, section: Section, scene: str, protocol: str) -> None:
-    for kind in KINDS:
-        names = {form: _table(scene, protocol, kind, form) for form in ("html", "csv", "tex", "md")}
-        if not (study.folder / names["html"]).is_file():
-            section.absent.append(Path(names["html"]).name)
-            continue
-        title, _ = caption(kind, TABLES)
-        body = body_of((study.folder / names["html"]).read_text())
-        files = tuple((form, name) for form, name in names.items() if form != "html")
-        section.tables.append(Item(f"{scene}_{protocol}_{kind}", title, "", html=body, files=files))
+def _add_table(
+    study: Study, section: Section, place: str, names: Mapping[str, str], kind: str = "", detail: str = ""
+) -> None:
+    """Add a table to a section, or what is absent of it.
+
+    Args:
+        study: whose table it is.
+        section: is added to.
+        place: layout of its files.
+        names: what fills the layout, besides the format.
+        kind: whose caption it has; default: that in the names, which a sweep's name may follow.
+        detail: what its title says besides its kind.
+    """
+    files = {form: place.format(**names, format=form) for form in ("html", "csv", "tex", "md")}
+    path = study.folder / files.pop("html")
+    if not path.is_file():
+        section.absent.append(path.name)
+        return
+    if not kind:
+        kind, _, detail = names["kind"].partition("-")
+    title, _ = caption(kind, TABLES)
+    titled = f"{title}: {detail}" if detail else title
+    section.tables.append(
+        Item(f"table_{path.stem}", titled, "", html=body_of(path.read_text()), files=tuple(files.items()))
+    )
 
 
 def _drawn(study: Study, section: Section, key: tuple[str, str, str], image: Picture) -> Item:
@@ -103,10 +124,6 @@ def _drawn(study: Study, section: Section, key: tuple[str, str, str], image: Pic
     files = tuple((form, _figure(*key, form)) for form in ("pdf", "png"))
     alt = f"{titled}. {section.title}. {text}"
     return Item(f"{scene}_{protocol}_{name}", titled, text, image=image, alt=alt, files=files)
-
-
-def _table(scene: str, protocol: str, kind: str, form: str) -> str:
-    return layout.TABLE.format(scene=scene, protocol=protocol, kind=kind, format=form)
 
 
 def _figure(scene: str, protocol: str, kind: str, form: str) -> str:

@@ -101,7 +101,7 @@ def _blocks(table: Table) -> list[list[int]]:
     named = all(column.group for column in columns)
     groups = [list(found) for _, found in groupby(places, key=lambda place: columns[place].group if named else place)]
     widths = [_width(table, place) for place in places]
-    stubs = [max(len(head), *(len(line.stub[at]) for line in table.lines)) for at, head in enumerate(table.stub)]
+    stubs = [max([len(head), *(len(line.stub[at]) for line in table.lines)]) for at, head in enumerate(table.stub)]
     room = PAGE - sum(LETTER * letters + GAP for letters in stubs)
     blocks: list[list[int]] = []
     for count in range(1, len(groups) + 1):

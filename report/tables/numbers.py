@@ -16,8 +16,12 @@ def numbers(table: Table) -> str:
     """Return a row per cell where all cells are means over seeds; a row per line, a column per column, elsewhere."""
     means = all(isinstance(cell, Summary) for line in table.lines for cell in line.cells)
     rows = [row for line in table.lines for row in (_long(table, line) if means else [_wide(table, line)])]
+    heads = dict.fromkeys(key for row in rows for key in row) or [
+        *table.keys,
+        *(column.name for column in table.columns),
+    ]
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer = csv.DictWriter(text, list(heads), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -60,14 +60,14 @@ def _lines(group: list[Score], source: int) -> Iterator[Line]:
     for place, score in enumerate(group):
         cells = (
             Words(score.scene),
-            Words(SHOWN[score.metric]),
+            Words(SHOWN[score.metric], score.metric),
             number(score.value),
             number(score.ours),
             interval(score.interval),
             number(None if score.ours is None else score.ours - score.value, "+.2f"),
         )
         found = (*cells, Words(score.verdict), Words(f"({source})", source))
-        yield Line((score.name,), found, (), {**_keys(score), "metric": score.metric}, place == 0)
+        yield Line((score.name,), found, (), _keys(score), place == 0)
 
 
 def _keys(score: Score) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from report.__main__ import main
 from report.figures import EVERY
 from report.page.images import Images
 from report.page.items import FIGURES, TABLES, caption
-from report.tables import KINDS
+from report.tables import EVERY as EVERY_TABLE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -133,7 +133,7 @@ def test_images_too_large_for_a_page_are_made_smaller(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_table_and_figure_has_a_caption() -> None:
-    for kind, folder in [*((kind, TABLES) for kind in KINDS), *((kind, FIGURES) for kind in EVERY)]:
+    for kind, folder in [*((kind, TABLES) for kind in EVERY_TABLE), *((kind, FIGURES) for kind in EVERY)]:
         title, text = caption(kind, folder)
         assert 0 < len(title) < 40, kind
         assert text.endswith("."), kind
@@ -164,7 +164,7 @@ def browser() -> Iterator[Any]:
 
 def column(browser: Any, place: int) -> list[str]:
     script = (
-        "return [...document.querySelector('article.table table').tBodies[0].rows].filter(row => !row.hidden)"
+        "return [...document.querySelector('#table_toy_paper_main table').tBodies[0].rows].filter(row => !row.hidden)"
         ".map(row => row.cells[arguments[0]].textContent)"
     )
     return browser.execute_script(script, place)
@@ -176,7 +176,7 @@ def test_in_a_browser_the_page_sorts_filters_and_shows_the_runs_behind_a_number(
     browser.set_window_size(1300, 900)
     browser.get(page.as_uri())
     assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
-    table = browser.find_element("css selector", "article.table table")
+    table = browser.find_element("css selector", "#table_toy_paper_main table")
 
     header = table.find_elements("css selector", "thead tr:last-child th")[0]
     for order in ("descending", "ascending"):
@@ -208,9 +208,9 @@ def test_in_a_browser_the_page_sorts_filters_and_shows_the_runs_behind_a_number(
 
 def test_rows_are_filtered_by_their_names(page: Path, browser: Any) -> None:
     browser.get(page.as_uri())
-    search = browser.find_element("css selector", "article.table:nth-of-type(2) input[type=search]")
+    search = browser.find_element("css selector", "#table_toy_paper_per_class input[type=search]")
     search.send_keys("road")
-    table = browser.find_element("css selector", "article.table:nth-of-type(2) table")
+    table = browser.find_element("css selector", "#table_toy_paper_per_class table")
     assert [row.text.split()[0] for row in table.find_elements("css selector", "tbody tr") if row.is_displayed()] == [
         "Road_1"
     ]

@@ -17,6 +17,7 @@ from diffclip.protocol.catalogue import make_method
 from diffclip.protocol.checkpoints import checkpoint_name
 from diffclip.study.cells import Cell
 from diffclip.study.config import parse_study
+from diffclip.study.tables import ablated, prompted, scene_tables
 from diffclip.study.workflow import SCENE_FIGURES, StudyJobs, read_study
 
 CONFIG: dict[str, Any] = {
@@ -179,10 +180,21 @@ def test_nothing_is_inspected_unless_it_is_asked_for(jobs):
 def test_a_study_names_every_table_and_figure_once():
     asked = {"methods": {"diffclip": ["small"]}, "protocol": "paper", "shots": 5, "seed": 3}
     jobs = read_study({**CONFIG, "scenes": ["simulated", "muufl-crop"], "inspect": asked}, [])
-    assert jobs.tables == ["paper_main", "paper_per_class", "strict_main", "strict_per_class"]
+    kinds = ("main", "intervals", "comparisons", "per_class", "classes", "cost", "ablation")
+    tables = [f"{protocol}_{kind}" for protocol in ("paper", "strict") for kind in kinds]
+    assert jobs.tables == [*tables, "paper_leakage", "strict_drop", "paper_sweep-mask"]
+    assert jobs.overviews == ["data-sets", "scorecard", "paper_ranks", "strict_ranks"]
     kinds = [f"{protocol}_{kind}" for protocol in ("paper", "strict") for kind in SCENE_FIGURES]
     learned = [f"paper_{kind}-diffclip-small" for kind in ("reconstruction", "losses", "tsne")]
     assert jobs.figures == [*kinds, "paper_sweep-mask", *learned]
+
+
+def test_a_study_of_variants_has_an_ablation_and_one_of_prompts():
+    study = {"methods": {"diffclip": {"small": {}, "hsi-only": {}, "prompts-p2": {}}, "svm": {"default": {}}}}
+    study |= {"protocols": ["strict"], "sweeps": {}}
+    assert [kind for _, kind in scene_tables(study)][-2:] == ["ablation", "prompts"]
+    assert ablated(study) == {"diffclip": ("small", "hsi-only", "prompts-p2")}
+    assert prompted(study) == {"diffclip": ("small", "prompts-p2")}
 
 
 def test_only_methods_that_use_a_device_take_it(cells):

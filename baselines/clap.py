@@ -56,7 +56,8 @@ class CLAP(ClipMethod):
         self.prototypes = texts.clone()
         held = torch.zeros(len(texts), device=texts.device)
         if options.constrained:
-            right = self.logits(shots.all).softmax(dim=-1)[:, torch.arange(len(shots)), shots.targets].mean(dim=0)
+            chances = self.logits(shots.all).softmax(dim=-1).mean(dim=0)  # (n, K)
+            right = chances.gather(1, shots.targets[:, None])[:, 0]
             held = torch.stack([right[shots.targets == k].mean() for k in range(len(texts))])
         self.prototypes.requires_grad_()
 

@@ -33,6 +33,19 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(statement):
     assert done.returncode == 0, done.stderr
 
 
+def test_only_those_who_need_it_import_open_clip():
+    root = Path(diffclip.__file__).parents[1]
+    importers = set()
+    for path in (path for room in ("diffclip", "baselines", "report") for path in root.joinpath(room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.partition(".")[0] == "open_clip" for name in names):
+                importers.add(str(path.relative_to(root)))
+                assert node.col_offset, f"{path}: import open_clip inside a function: it takes seconds"
+    assert importers == {"diffclip/language/clip.py", "diffclip/embedded/training.py"}
+
+
 @pytest.mark.parametrize("name", [name for name in diffclip.__all__ if name != "__version__"])
 def test_a_public_name_is_the_thing_of_its_module(name):
     found = getattr(diffclip, name)

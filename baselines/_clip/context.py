@@ -25,16 +25,15 @@ class ContextPrompts:
 
     def __init__(self, clip: Clip, class_names: Sequence[str], length: int, position: Position = "end") -> None:
         self._model = clip.model
-        device = next(self._model.parameters()).device
         placeholders = " ".join(["X"] * length)
         texts = [f"{placeholders} {name}.".strip() for name in class_names]
-        self.ids: Int64[Tensor, "K L"] = cut(clip.tokens(texts)).to(device)
+        self.ids: Int64[Tensor, "K L"] = cut(clip.tokens(texts)).to(clip.device)
         with torch.no_grad():
             self._frozen = text_tower(self._model).token_embedding(self.ids)  # (K, L, W)
         # A name's tokens are what stands between the start and the end of text when it is alone.
         names = [int(ids.argmax()) - 1 for ids in clip.tokens(list(class_names))]
         rows = [_order(self.ids.shape[1], length, name, position) for name in names]
-        self._order = torch.tensor(rows, device=device)  # (K, L)
+        self._order = torch.tensor(rows, device=clip.device)  # (K, L)
 
     @property
     def width(self) -> int:
@@ -72,6 +71,5 @@ def _order(length: int, context: int, name: int, position: Position) -> list[int
 def word_context(clip: Clip, words: str) -> Float[Tensor, "M W"]:
     """Return the token embeddings of words, to start a context from."""
     ids = clip.tokens([words])[0]
-    device = next(clip.model.parameters()).device
     with torch.no_grad():
-        return text_tower(clip.model).token_embedding(ids[1 : int(ids.argmax())].to(device)).clone()
+        return text_tower(clip.model).token_embedding(ids[1 : int(ids.argmax())].to(clip.device)).clone()

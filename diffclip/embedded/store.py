@@ -83,9 +83,10 @@ def make_embedded_clip(folder: Path, *, device: str, recipe: Recipe | None = Non
     folder.mkdir(parents=True, exist_ok=True)
     # While the weights are being written no log vouches for them.
     log_in(folder).unlink(missing_ok=True)
-    start = time.perf_counter()
+    # Before, because a source may change meanwhile.
+    fingerprint, start = _fingerprint(recipe), time.perf_counter()
     measured = train(folder, recipe, device)
-    made = Checkpoint(folder / FOLDER_WEIGHTS, _fingerprint(recipe), time.perf_counter() - start)
+    made = Checkpoint(folder / FOLDER_WEIGHTS, fingerprint, time.perf_counter() - start)
     story = {
         "fingerprint": made.fingerprint,
         "seconds": made.seconds,

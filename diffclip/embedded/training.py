@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import log_softmax, normalize
 
+from diffclip.device import repeatable_kernels
 from diffclip.embedded.pairs import VIEWS, Pairs
 from diffclip.embedded.recipe import ARCHITECTURE, Recipe, simulation
 from diffclip.files import write_atomically
@@ -47,7 +48,8 @@ def train(folder: Path, recipe: Recipe, device: str) -> dict[str, Any]:
         # What a model needs to know of its images; open_clip sets this for models that it makes by name.
         open_clip.factory.set_model_preprocess_cfg(model, {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)})
         clip = Clip(model, open_clip.get_tokenizer("ViT-B-32"))
-        losses = _optimise(clip, pairs, recipe, device)
+        with repeatable_kernels(device):
+            losses = _optimise(clip, pairs, recipe, device)
     _save(model.cpu(), folder)
     return {
         "loss": losses[-1],

@@ -58,6 +58,11 @@ class Clip(NamedTuple):
         return mean, std
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
+
+    @property
     def scale(self) -> float:
         """The factor on cosines that the model has learned (100 for OpenAI's weights)."""
         return float(self.model.logit_scale.detach().exp())
@@ -78,9 +83,9 @@ class Clip(NamedTuple):
         return (resized - mean) / std
 
     def text_embeddings(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
-        """Return the embeddings of n sentences, not normalised, float32; the model is on the CPU."""
+        """Return the embeddings of n sentences, not normalised, float32, where the model is."""
         with torch.no_grad():
-            return self.model.encode_text(self.tokens(texts)).float()
+            return self.model.encode_text(self.tokens(texts).to(self.device)).float()
 
 
 def load_clip(model: str, weights: str, seed: int) -> Clip:

@@ -1,4 +1,4 @@
-"""The command line of reports: `python -m report runs|check|tables|figures|page --study results/NAME`."""
+"""The command line of reports: `python -m report runs|check|tables|figures|page|compare …`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("report").setLevel(logging.INFO)
     options = _parser().parse_args(arguments)
     try:
-        for path in options.make(options):
-            sys.stdout.write(f"{path}\n")
+        for made in options.make(options):
+            sys.stdout.write(f"{made}\n")
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -60,6 +60,14 @@ def _parser() -> argparse.ArgumentParser:
     figures.set_defaults(make=_figures)
     page = commands.add_parser("page", parents=[common], help="runs.csv, tables and figures -> index.html, one page")
     page.set_defaults(make=_page)
+    compare = commands.add_parser("compare", help="two studies side by side, as Markdown here and as files")
+    compare.add_argument("first", type=Path, metavar="A", help="a study's folder: before")
+    compare.add_argument("second", metavar="B", help="another's: after; or 'published' for published numbers")
+    compare.add_argument("--metric", choices=("oa", "aa", "kappa"), default="oa", help="default: oa")
+    compare.add_argument(
+        "--out", type=Path, default=Path("results/comparisons"), help="folder of the files; default: %(default)s"
+    )
+    compare.set_defaults(make=_compare)
     publish = commands.add_parser("publish", parents=[common], help="keep runs, tables and figures; refresh the README")
     publish.set_defaults(make=_publish)
     return parser
@@ -103,6 +111,14 @@ def _page(options: argparse.Namespace) -> Iterable[Path]:
 
     study = read_study(options.study)
     return [make_page(study, read_runs(study))]
+
+
+def _compare(options: argparse.Namespace) -> Iterable[str]:
+    from report.compare import compare
+
+    text, files = compare(options.first, options.second, options.metric, options.out)
+    logging.getLogger("report").info("written to %s", ", ".join(map(str, files)))
+    return [text.rstrip("\n")]
 
 
 def _publish(options: argparse.Namespace) -> Iterable[Path]:

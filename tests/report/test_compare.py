@@ -1,0 +1,96 @@
+"""Two studies side by side: paired where splits are the same, not where they differ, and what only one has."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_ind, wilcoxon
+
+from report.__main__ import main
+
+SEEDS = tuple(range(6))
+SVM = "records/toy/paper/svm/default/shots-2"
+
+
+@pytest.fixture
+def studies(fake: Callable[..., Any], tmp_path: Path) -> tuple[Path, Path]:
+    """A study of two methods, and the same after one of them got better."""
+    made = fake()
+    before = dataclasses.replace(
+        made, methods=made.methods[:2], protocols=("paper",), shots=(2,), seeds=SEEDS, sweeps={}, failing=()
+    )
+    svm, diffclip = before.methods
+    before.write()
+    after = dataclasses.replace(
+        before, folder=tmp_path / "after", methods=(dataclasses.replace(svm, skill=0.8), diffclip)
+    )
+    after.write()
+    for study in (before, after):
+        assert main(["runs", "--study", str(study.folder)]) == 0
+    return before.folder, after.folder
+
+
+def compared(studies: tuple[Path, Path], out: Path) -> dict[str, dict[str, str]]:
+    assert main(["compare", *map(str, studies), "--out", str(out)]) == 0
+    with next(out.glob("*.csv")).open(newline="") as file:
+        return {row["method"]: row for row in csv.DictReader(file)}
+
+
+def oa(folder: Path) -> np.ndarray:
+    return np.array([json.loads((folder / f"{SVM}/seed-{seed}.json").read_text())["metrics"]["oa"] for seed in SEEDS])
+
+
+def test_cells_are_paired_over_the_same_splits(
+    studies: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = compared(studies, tmp_path / "out")
+    before, after = map(oa, studies)
+    row = found["svm"]
+    assert float(row["difference"]) == pytest.approx((after - before).mean())
+    assert float(row["95_interval_low"]) < (after - before).mean() < float(row["95_interval_high"])
+    assert float(row["p_holm"]) == pytest.approx(2 * wilcoxon(after, before, method="exact").pvalue)
+    assert (row["pairs"], row["verdict"]) == ("6", "cannot decide: 6 pairs")
+    assert found["diffclip"]["verdict"] == "the same runs"
+    told = capsys.readouterr().out
+    assert "| SVM " in told
+    assert "7 pairs or more could" in told
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".md", ".tex", ".csv", ".html"}
+
+
+def test_other_splits_are_not_paired(studies: tuple[Path, Path], tmp_path: Path) -> None:
+    for path in studies[1].rglob("seed-*.json"):
+        path.write_text(path.read_text().replace('"split_sha256": "paper', '"split_sha256": "other'))
+    assert main(["runs", "--study", str(studies[1])]) == 0
+    row = compared(studies, tmp_path / "out")["svm"]
+    before, after = map(oa, studies)
+    known = ttest_ind(after, before, equal_var=False).confidence_interval(0.95)
+    assert (float(row["95_interval_low"]), float(row["95_interval_high"])) == pytest.approx((known.low, known.high))
+    assert (row["pairs"], row["p_holm"], row["verdict"]) == ("0", "", "higher")
+
+
+def test_cells_of_one_study_are_counted_and_none_in_common_is_refused(
+    studies: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(studies[1] / "records/toy/paper/diffclip")
+    assert main(["runs", "--study", str(studies[1])]) == 0
+    assert list(compared(studies, tmp_path / "out")) == ["svm"]
+    assert "Cells of fake alone, not shown: 1" in capsys.readouterr().out
+    shutil.rmtree(studies[1] / "records/toy/paper/svm")
+    assert main(["runs", "--study", str(studies[1])]) == 0
+    assert main(["compare", *map(str, studies), "--out", str(tmp_path / "out")]) == 2
+    assert "no cell has runs in both" in capsys.readouterr().err
+
+
+def test_published_numbers_are_the_other_side(
+    studies: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(studies[0]), "published", "--out", str(tmp_path / "out")]) == 0
+    assert "Roy et al." in capsys.readouterr().out

@@ -46,7 +46,7 @@ class Decoder(nn.Module):
         """Return the clean pixels of the whole window, row by row."""
         embedded = self.embed(encoded)
         summary, visible = embedded[..., :1, :], embedded[..., 1:, :]
-        gaps = beside(self.mask_token(), visible).expand(*kept.hidden.shape, visible.shape[-1])
+        gaps = beside(self.mask_token(), visible).to(visible.dtype).expand(*kept.hidden.shape, visible.shape[-1])
         tokens = gaps.scatter(-2, kept.index[..., None].expand_as(visible), visible)
         tokens = torch.cat([summary, tokens], -2)
         tokens = tokens + beside(self.positions(), tokens)

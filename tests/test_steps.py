@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from diffclip import steps
+from diffclip.embedded.recipe import Recipe
+from diffclip.embedded.store import log_in
 from diffclip.errors import UserError
 from diffclip.protocol.records import Record, read_record
 from diffclip.scene.scene import Scene
@@ -206,3 +209,23 @@ def test_stage_1_on_another_scene_prepares_that_scene_and_shares_its_checkpoint(
     (folder / "far.yaml").write_text(study.card.read_text().replace("bands: 16", "bands: 11"))
     (again,) = study.run([0], cell, pretrain_scene="far", **TINY)
     assert again.fingerprint != record.fingerprint
+
+
+def test_a_method_that_takes_the_embedded_clip_finds_it_trained_once_for_all_and_says_so(study: Study, monkeypatch):
+    tiny = Recipe(scenes=(90_001, 90_002), side=64, steps=1, batch=8, checked_pixels=2)
+    monkeypatch.setattr("diffclip.embedded.store.Recipe", lambda: tiny)
+    cell = Cell("tiny", "paper", "clip_zero_shot", "embedded", 3, window=5)
+    first = study.run([0, 1], cell, clip_weights="embedded")
+    folder = study.root / "embedded-clip"
+    trained = log_in(folder).stat().st_mtime_ns
+    sha256 = hashlib.sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
+    for record in first:
+        assert record.traits.clip_weights == "embedded"
+        assert record.provenance.embedded_clip_sha256 == sha256
+    assert list((study.root / "cache" / "clip-features").glob("*.npz"))
+    assert study.run([0, 1], cell, clip_weights="embedded") == first
+    assert log_in(folder).stat().st_mtime_ns == trained
+    # Another embedded CLIP makes the runs again.
+    monkeypatch.setattr("diffclip.embedded.store.Recipe", lambda: dataclasses.replace(tiny, seed=1))
+    assert study.run([0], cell, clip_weights="embedded")[0].fingerprint != first[0].fingerprint
+    assert study.run([0])[0].provenance.embedded_clip_sha256 is None

@@ -110,6 +110,22 @@ def test_methods_without_stage_one_need_no_checkpoint(jobs, cells):
     assert all(not jobs.checkpoints(wildcards_of(cell)) for cell in cells if cell.method != "diffclip")
 
 
+def test_only_cells_that_take_the_embedded_clip_wait_for_it():
+    methods = {
+        "clip_zero_shot": {"embedded": {"clip_weights": "embedded"}, "random": {"clip_weights": "random"}},
+        "diffclip": {"as-written": {"clip_weights": "embedded"}, "scratch": {"clip_weights": "embedded", "depth": 1}},
+    }
+    config = {**CONFIG, "methods": methods, "sweeps": {}}
+    jobs = read_study(config, [])
+    waiting = {
+        f"{cell.method}.{cell.variant}"
+        for cell in parse_study(config, "study.yaml").cells()
+        if jobs.embedded_clip_of(wildcards_of(cell)) == jobs.embedded_clip
+    }
+    assert waiting == {"clip_zero_shot.embedded", "diffclip.as-written"}
+    assert "results/tiny/embedded-clip/open_clip_model.safetensors" in jobs.embedded_clip
+
+
 def test_arguments_make_the_very_cell_and_its_options_again(jobs, cells):
     study = parse_study(CONFIG, "study.yaml")
     for cell in cells:

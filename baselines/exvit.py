@@ -25,7 +25,15 @@ class ExViTMethod(SupervisedNetwork):
     scaling = "minmax"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "own-window": {"window": 13},
-        "small": {"window": 7, "width": 32, "own_depth": 1, "joint_depth": 1, "epochs": 60, "least_steps": 300},
+        "small": {
+            "window": 7,
+            "width": 32,
+            "own_depth": 1,
+            "joint_depth": 1,
+            "epochs": 60,
+            "least_steps": 600,
+            "lr": 2e-3,
+        },
     }
 
     @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class S2ENetMethod(SupervisedNetwork):
     scaling = "minmax"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "own-window": {"window": 7},
-        "small": {"window": 7, "width": 0.5, "epochs": 60, "least_steps": 300},
+        "small": {"window": 7, "width": 0.5, "epochs": 60, "least_steps": 800, "lr": 2e-3},
     }
 
     @dataclass(frozen=True)

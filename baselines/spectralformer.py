@@ -27,7 +27,7 @@ class SpectralFormerMethod(SupervisedNetwork):
     uses_aux = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "own-window": {"window": 7},
-        "small": {"window": 7, "width": 32, "depth": 3, "epochs": 60, "least_steps": 300},
+        "small": {"window": 7, "width": 32, "depth": 3, "epochs": 60, "least_steps": 600, "lr": 2e-3},
     }
 
     @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class SSMAEMethod(SupervisedNetwork):
     """
 
     title = "SS-MAE"
-    reference = "Lin et al. 2023, doi:10.1109/TGRS.2023.3331717; github.com/summitgao/SS-MAE"
+    reference = "Lin et al. 2023, arXiv 2311.04442; github.com/summitgao/SS-MAE"
     optimizer = "adamw"
     betas = (0.9, 0.95)
     scaling = "minmax-joint"

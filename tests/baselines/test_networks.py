@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,6 +21,7 @@ from baselines._networks.ss_mae_pretraining import pretrain
 from baselines._supervised import SupervisedNetwork
 from diffclip.errors import UserError
 from diffclip.protocol.catalogue import make_method
+from diffclip.scene.scene import Imagery, SceneInfo
 
 SCENES = {"Houston 2013": (144, 1, 15), "Trento": (63, 1, 6), "MUUFL": (64, 2, 11)}  # B, C, K
 # Counted in the authors' own networks, or in the formula of their layers, at the authors' window.
@@ -48,14 +52,52 @@ def built(name: str, window: int, bands: int, channels: int, classes: int) -> nn
         return method.network(stacks.get(name, (bands, channels)), classes, window)
 
 
+def sizes(name: str) -> tuple[int, ...]:
+    """Return the number of weights on each scene, at the authors' window."""
+    return tuple(count(built(name, PUBLISHED[name][0], *scene)) for scene in SCENES.values())
+
+
 def count(network: nn.Module) -> int:
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_has_as_many_weights_as_the_papers_network(name):
-    window, expected = PUBLISHED[name]
-    assert tuple(count(built(name, window, *sizes)) for sizes in SCENES.values()) == expected
+    assert sizes(name) == PUBLISHED[name][1]
+
+
+def documented(section: str) -> list[str]:
+    """Return the rows of a table in docs/rivals.md."""
+    text = (Path(__file__).parents[2] / "docs" / "rivals.md").read_text()
+    table = text.partition(f"test_networks.py: {section} -->")[2].partition("<!-- end -->")[0]
+    return [line for line in table.splitlines() if line.startswith("| `")]
+
+
+def test_the_documented_sizes_are_the_networks_own():
+    rows = {name: [f"{PUBLISHED[name][0]}", *(f"{n:,}" for n in sizes(name))] for name in PUBLISHED}
+    assert documented("sizes") == [f"| `{name}` | {' | '.join(row)} |" for name, row in rows.items()]
+
+
+def test_the_documented_settings_are_the_defaults():
+    rows = []
+    for name in PUBLISHED:
+        method = make_method(name)
+        assert isinstance(method, SupervisedNetwork)
+        options = method.options
+        seen = "pixel" if options.window == 1 else "window"
+        modalities = "both" if len(method_inputs(method)) > 1 else "cube"
+        optimizer = {"sgd": "descent", "adam": "Adam", "adamw": "AdamW", "nadam": "NAdam"}[method.optimizer]
+        rates = [f"{value:g}" for value in (options.lr, options.weight_decay)]
+        lengths = [f"{value:,}" for value in (options.batch, options.epochs, options.least_steps)]
+        row = [f"`{name}`", f"{modalities}, {seen}", method.scaling, optimizer, *rates, *lengths, options.turns]
+        rows.append(f"| {' | '.join(row)} |")
+    assert documented("settings") == rows
+
+
+def method_inputs(method: SupervisedNetwork) -> tuple[object, ...]:
+    """Return the raster stacks that a method makes of a small scene."""
+    cube = np.random.default_rng(0).normal(size=(4, 5, 16)).astype(np.float32)
+    return method.rasters(Imagery("small", cube, cube[:, :, :1], SceneInfo("Small", simulated=True)))
 
 
 def test_hybridsn_at_eleven_pixels_has_its_known_size():

@@ -26,7 +26,7 @@ class CoupledCNNMethod(SupervisedNetwork):
     """
 
     title = "CoupledCNN"
-    reference = "Hang et al. 2020, doi:10.1109/TGRS.2020.2969024; github.com/RenlongHang/Coupled-CNNs"
+    reference = "Hang et al., TGRS 2020; github.com/RenlongHang/Coupled-CNNs"
     scaling = "minmax"
     least_window = 9
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small": {"width": 0.5, "epochs": 60, "least_steps": 300}}

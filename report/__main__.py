@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from diffclip.errors import UserError
+from diffclip.study import figures as names
 from report.collect import collect
 from report.study import read_study
 
-FIGURE_KINDS = ("shots", "maps", "errors", "confusion", "cost", "sweep", "reconstruction", "losses", "tsne")
+FIGURE_KINDS = (*names.MAIN, names.LEAKAGE, names.SWEEP, *names.INSPECTED)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--sweep", metavar="NAME", help="only this sweep; default: all of the study's")
     figures.add_argument("--method", help="only inspected runs of this method; default: all of the study's")
     figures.add_argument("--variant", help="only inspected runs of this variant; default: all of the study's")
+    figures.add_argument("--overviews", action="store_true", help="only the figures over all scenes")
     figures.set_defaults(make=_figures)
     page = commands.add_parser("page", parents=[common], help="runs.csv, tables and figures -> index.html, one page")
     page.set_defaults(make=_page)
@@ -97,12 +99,16 @@ def _tables(options: argparse.Namespace) -> Iterable[Path]:
 
 
 def _figures(options: argparse.Namespace) -> Iterable[Path]:
-    from report.figures import make_figures
+    from report.figures import make_figures, make_overview_figures
     from report.frame import read_runs
 
     study = read_study(options.study)
+    runs = read_runs(study)
     chosen = (options.scene, options.protocol, options.kind, options.sweep, options.method, options.variant)
-    return make_figures(study, read_runs(study), *chosen)
+    if not options.overviews:
+        yield from make_figures(study, runs, *chosen)
+    if options.overviews or not any(chosen):
+        yield from make_overview_figures(study, runs)
 
 
 def _page(options: argparse.Namespace) -> Iterable[Path]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from diffclip.errors import UserError, did_you_mean
 from diffclip.study import layout
+from diffclip.study.figures import scene_figures, study_figures
 from diffclip.study.tables import ablated, prompted, scene_tables, study_tables
 
 Row = tuple[str, str]
@@ -75,6 +76,8 @@ class Study:
         inspection: runs that show what they learned, or None.
         tables: (protocol, kind) of every table of each scene.
         overviews: names of the tables over all scenes.
+        figures: (protocol, name) of every figure of each scene.
+        overview_figures: names of the figures over all scenes.
         ablated, prompted: variants of a method that stand beside the first of them, by method.
     """
 
@@ -87,6 +90,8 @@ class Study:
     inspection: Inspection | None = None
     tables: tuple[tuple[str, str], ...] = ()
     overviews: tuple[str, ...] = ()
+    figures: tuple[tuple[str, str], ...] = ()
+    overview_figures: tuple[str, ...] = ()
     ablated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prompted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -146,6 +151,8 @@ def read_study(folder: Path) -> Study:
             inspection=_inspection(found["inspect"]),
             tables=tuple(scene_tables(found)),
             overviews=tuple(study_tables(found)),
+            figures=tuple(scene_figures(found)),
+            overview_figures=tuple(study_figures(found)),
             ablated=ablated(found),
             prompted=prompted(found),
         )

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffclip.files import write_atomically
-from diffclip.study import layout
 from report.captions import heading
 from report.frame import Entry, View
 
@@ -85,21 +84,26 @@ def new_figure(view: View, what: str, width: float, height: float, notes: Sequen
         height: of all but the notes and the title, in inches.
         notes: paragraphs; empty ones are left out.
     """
+    title = [f"{what}: {heading(view)}"]
+    if len(title[0]) * TITLE_SIZE * LETTER * POINT > width:
+        title = [what, heading(view)]
+    return overview_figure("\n".join(title), width, height, notes)
+
+
+def overview_figure(title: str, width: float, height: float, notes: Sequence[str]) -> Figure:
+    """Return a figure with a title of its own, for what is no scene's alone; arguments as for `new_figure`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     letters = int(width / (NOTE_SIZE * LETTER * POINT))
     lines = [line for note in notes if note for line in textwrap.wrap(note, letters)]
-    title = [f"{what}: {heading(view)}"]
-    if len(title[0]) * TITLE_SIZE * LETTER * POINT > width:
-        title = [what, heading(view)]
     below = (len(lines) * NOTE_SIZE * 1.35 + 4) * POINT if lines else 0.0
-    total = height + below + (len(title) * TITLE_SIZE * 1.3 + 4) * POINT
+    total = height + below + ((1 + title.count("\n")) * TITLE_SIZE * 1.3 + 4) * POINT
     engine = ConstrainedLayoutEngine(rect=(0, below / total, 1, 1 - below / total))
     figure = Figure(figsize=(width, total), layout=engine)
     FigureCanvasAgg(figure)
-    figure.suptitle("\n".join(title))
+    figure.suptitle(title)
     x, y = 4 * POINT / width, 3 * POINT / total
     figure.text(x, y, "\n".join(lines), fontsize=NOTE_SIZE, color="#404040", va="bottom", linespacing=1.2)
     return figure
@@ -112,8 +116,11 @@ def empty_figure(view: View, what: str, note: str) -> Figure:
     return figure
 
 
-def save(figure: Figure, view: View, kind: str) -> Iterator[Path]:
-    """Write the figure as PDF and PNG; yield their paths. The same figure gives the same bytes."""
+def save(figure: Figure, path: Path) -> Iterator[Path]:
+    """Write the figure as PDF and PNG to a path that ends with ".{format}"; yield their paths.
+
+    The same figure gives the same bytes.
+    """
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
@@ -123,5 +130,6 @@ def save(figure: Figure, view: View, kind: str) -> Iterator[Path]:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for form, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
-        name = layout.FIGURE.format(scene=view.scene, protocol=view.protocol, kind=kind, format=form)
-        yield write_atomically(view.study.folder / name, partial(figure.savefig, format=form, metadata=metadata))
+        yield write_atomically(
+            Path(str(path).format(format=form)), partial(figure.savefig, format=form, metadata=metadata)
+        )

@@ -21,6 +21,7 @@ FIGURES = "figures"
 OVERVIEW = TABLES + "/{kind}.{format}"
 TABLE = TABLES + "/{scene}_{protocol}_{kind}.{format}"
 PAGE = "index.html"
+OVERVIEW_FIGURE = FIGURES + "/{kind}.{format}"
 FIGURE = FIGURES + "/{scene}_{protocol}_{kind}.{format}"
 
 

@@ -18,10 +18,8 @@ from diffclip.scene.card import card_path
 from diffclip.study import layout
 from diffclip.study.cells import Cell
 from diffclip.study.config import Study, parse_study
+from diffclip.study.figures import scene_figures, study_figures
 from diffclip.study.tables import scene_tables, study_tables
-
-# Of every scene under every protocol, as `report.figures` draws them.
-SCENE_FIGURES = ("shots", "maps", "errors", "confusion", "cost")
 
 
 def read_study(config: Mapping[str, Any], configfiles: Sequence[Any]) -> StudyJobs:
@@ -85,13 +83,12 @@ class StudyJobs:
     @cached_property
     def figures(self) -> list[str]:
         """What follows the scene in the names of its figures: "PROTOCOL_KIND", with a sweep's or a row's name."""
-        names = [f"{protocol}_{kind}" for protocol in self.protocols for kind in SCENE_FIGURES]
-        for sweep, grid in self._study.sweeps.items():
-            names += [f"{protocol}_sweep-{sweep}" for protocol in grid.protocols]
-        for cell in self.inspected:
-            rows = (f"{kind}-{cell.method}-{cell.variant}" for kind in ("reconstruction", "losses", "tsne"))
-            names += [f"{cell.protocol}_{row}" for row in rows]
-        return list(dict.fromkeys(names))
+        return [f"{protocol}_{name}" for protocol, name in scene_figures(self._study.model_dump())]
+
+    @cached_property
+    def overview_figures(self) -> list[str]:
+        """Names of the figures over all scenes."""
+        return study_figures(self._study.model_dump())
 
     def sources_of(self, module: str) -> list[str]:
         """Return the source files that decide what `module` makes."""

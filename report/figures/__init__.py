@@ -1,9 +1,8 @@
-"""Figures of a scene under a protocol, each as PDF and PNG."""
+"""Figures of a scene under a protocol, and of a study over all scenes, each as PDF and PNG."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +10,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from diffclip.errors import UserError
+from diffclip.study import figures as names
+from diffclip.study import layout
+from diffclip.study.tables import RANKS
 from report.figures.confusion import confusion_figure
 from report.figures.cost import cost_figure
 from report.figures.errors import errors_figure
+from report.figures.leakage import leakage_figure
 from report.figures.losses import losses_figure
 from report.figures.maps import maps_figure
+from report.figures.ranks import ranks_figure
 from report.figures.reconstruction import reconstruction_figure
 from report.figures.shots import shots_figure
 from report.figures.sweep import sweep_figure
@@ -33,25 +37,15 @@ MAIN: Mapping[str, Callable[[View], Figure]] = {
     "errors": errors_figure,
     "confusion": confusion_figure,
     "cost": cost_figure,
+    names.LEAKAGE: leakage_figure,
 }
-SWEEP = "sweep"
-# What an inspected run learned; each figure's name ends with its method and variant.
+# What an inspected run learned.
 INSPECTED: Mapping[str, Callable[[View, Row], Figure]] = {
     "reconstruction": reconstruction_figure,
     "losses": losses_figure,
     "tsne": tsne_figure,
 }
-EVERY = (*MAIN, SWEEP, *INSPECTED)
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """A figure to draw: its protocol, the end of its file's name, how to draw it, and the sweep that it shows."""
-
-    protocol: str
-    name: str
-    draw: Callable[[View], Figure]
-    sweep: str | None = None
+EVERY = (*MAIN, names.SWEEP, *INSPECTED)
 
 
 def make_figures(
@@ -64,61 +58,56 @@ def make_figures(
     method: str | None = None,
     variant: str | None = None,
 ) -> Iterator[Path]:
-    """Write figures of the study, all of them or those asked for; yield paths.
+    """Write figures of the study's scenes, all of them or those asked for; yield paths.
 
     Asking for a sweep asks for its figures only; asking for a method or variant, for those of its inspected runs.
 
     Raises:
         UserError: the study has no such scene, protocol, sweep or inspected row, or no such figure under this protocol.
     """
-    scenes = asked("scene", scene, study.scenes)
+    scenes, protocols = asked("scene", scene, study.scenes), asked("protocol", protocol, study.protocols)
+    sweeps = asked("sweep", sweep, tuple(study.sweeps))
+    rows = _rows(study, method, variant)
     if sweep is not None:
-        kinds = (SWEEP,)
+        kinds = (names.SWEEP,)
     elif kinds is None:
         kinds = EVERY if method is None and variant is None else tuple(INSPECTED)
-    wanted = [*_wanted(study, protocol, kinds, sweep), *_inspected(study, protocol, kinds, method, variant)]
+    details = {"", *sweeps, *("-".join(row) for row in rows)}
+    wanted = [
+        (found, name)
+        for found, name in study.figures
+        if found in protocols and name.partition("-")[0] in kinds and name.partition("-")[2] in details
+    ]
     if not wanted:
         raise UserError(f"nothing to draw: {study.folder} has no such figure under this protocol")
     with styled():
-        for found in scenes:
-            for figure in wanted:
-                shown = view(study, runs, found, figure.protocol, figure.sweep)
-                yield from save(figure.draw(shown), shown, figure.name)
+        for shown in scenes:
+            for found, name in wanted:
+                figure = _drawn(study, runs, shown, found, name, rows)
+                path = layout.FIGURE.format(scene=shown, protocol=found, kind=name, format="{format}")
+                yield from save(figure, study.folder / path)
 
 
-def figure_names(study: Study) -> list[tuple[str, str]]:
-    """Return (protocol, end of the file's name) of every figure that each scene of the study has."""
-    wanted = [*_wanted(study, None, EVERY, None), *_inspected(study, None, EVERY, None, None)]
-    return [(figure.protocol, figure.name) for figure in wanted]
+def make_overview_figures(study: Study, runs: pd.DataFrame) -> Iterator[Path]:
+    """Write the figures over all scenes of a study; yield paths."""
+    with styled():
+        for name in study.overview_figures:
+            figure = ranks_figure(study, runs, name.removesuffix(f"_{RANKS}"))
+            yield from save(figure, study.folder / layout.OVERVIEW_FIGURE.format(kind=name, format="{format}"))
 
 
-def _wanted(study: Study, protocol: str | None, kinds: Sequence[str], sweep: str | None) -> Iterator[_Wanted]:
-    """Yield every figure of the main grid and of sweeps that is asked for."""
-    sweeps = asked("sweep", sweep, tuple(study.sweeps))
-    for name in asked("protocol", protocol, study.protocols):
-        if name in study.main.protocols:
-            yield from (_Wanted(name, main, draw) for main, draw in MAIN.items() if main in kinds)
-        if SWEEP in kinds:
-            for swept in sweeps:
-                if name in study.sweeps[swept].protocols:
-                    yield _Wanted(name, f"{SWEEP}-{swept}", partial(sweep_figure, name=swept), swept)
-
-
-def _inspected(
-    study: Study, protocol: str | None, kinds: Sequence[str], method: str | None, variant: str | None
-) -> Iterator[_Wanted]:
-    """Yield every figure of inspected runs that is asked for."""
+def _rows(study: Study, method: str | None, variant: str | None) -> list[Row]:
+    """Return the inspected rows that are asked for."""
     rows = study.inspection.rows if study.inspection else ()
     methods = asked("method", method, tuple(dict.fromkeys(row[0] for row in rows)))
     variants = asked("variant", variant, tuple(dict.fromkeys(row[1] for row in rows if row[0] in methods)))
-    if study.inspection is None or protocol not in (None, study.inspection.protocol):
-        return
-    for row in rows:
-        if row[0] in methods and row[1] in variants:
-            for kind, draw in INSPECTED.items():
-                if kind in kinds:
-                    yield _Wanted(study.inspection.protocol, "-".join((kind, *row)), _of(row, draw))
+    return [row for row in rows if row[0] in methods and row[1] in variants]
 
 
-def _of(row: Row, draw: Callable[[View, Row], Figure]) -> Callable[[View], Figure]:
-    return lambda shown: draw(shown, row)
+def _drawn(study: Study, runs: pd.DataFrame, scene: str, protocol: str, name: str, rows: Sequence[Row]) -> Figure:
+    kind, _, detail = name.partition("-")
+    shown = view(study, runs, scene, protocol, detail if kind == names.SWEEP else None)
+    if kind in INSPECTED:
+        return INSPECTED[kind](shown, next(row for row in rows if "-".join(row) == detail))
+    draw = partial(sweep_figure, name=detail) if kind == names.SWEEP else MAIN[kind]
+    return draw(shown)

@@ -24,7 +24,7 @@ RANKED = "Rank"
 def leakage_table(view: View) -> Table:
     """Return how near training pixels methods fare, and how elsewhere, under random splits."""
     checked = read_checked(view.study)
-    shares = None if checked is None else _shares(view, checked)
+    shares = None if checked is None else near_shares(view, checked)
     lines = tuple(
         Line((entry.name + entry.signs,), tuple(_near_cells(view, shares, place)), (), entry_keys(entry), after)
         for place, (entry, after) in enumerate(with_rule(view.entries))
@@ -54,7 +54,7 @@ def leakage_table(view: View) -> Table:
     )
 
 
-def _shares(view: View, checked: pd.DataFrame) -> dict[str, np.ndarray]:
+def near_shares(view: View, checked: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return accuracy near training pixels and elsewhere, and the share of near ones, as (entries, shots, seeds)."""
     found = checked.reindex(view.good["path"]).set_index(view.good.index)
     away = found["pixels"] - found["near"]

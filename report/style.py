@@ -130,6 +130,5 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for form, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
-        yield write_atomically(
-            Path(str(path).format(format=form)), partial(figure.savefig, format=form, metadata=metadata)
-        )
+        target = Path(str(path).replace("{format}", form))
+        yield write_atomically(target, partial(figure.savefig, format=form, metadata=metadata))

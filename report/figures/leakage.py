@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 40
-ROW, AROUND = 0.17, 0.75
-UNCHECKED = "Not told near and elsewhere: 'python -m report check' has not read the predictions yet."
+# In inches: a row; all around the rows; from their axis to the legend.
+ROW, AROUND, BELOW = 0.17, 0.9, 0.4
+UNCHECKED = "Near and elsewhere are not told: splits are missing, or 'python -m report check' has not been run."
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def leakage_figure(leaky: View) -> Figure:
         _draw(axes, pair, places)
         axes.set_xlabel(accuracy_label(start))
     panels[0].set_xlim(start, 101)
-    panels[0].set_yticks(range(len(shown)), labels=[entry.name + entry.signs for entry in shown])
+    panels[0].set_yticks(range(len(shown)), labels=[entry.name for entry in shown])
     panels[0].set_ylim(len(shown) - 0.5, -0.5)
     return figure
 
@@ -68,7 +69,8 @@ def _near(here: View) -> Pair | None:
     shares = near_shares(here, checked)
     window = here.study.window
     names = (f"window overlaps a training window ({window} × {window})", "elsewhere")
-    return Pair(f"Test pixels, {LEAKY} protocol", names, *(_means(shares[key]) for key in ("near", "away")))
+    near, away = (_means(shares[key]) for key in ("near", "away"))
+    return None if np.isnan(near + away).all() else Pair(f"Test pixels, {LEAKY} protocol", names, near, away)
 
 
 def _strict(here: View) -> Pair | None:
@@ -84,6 +86,8 @@ def _means(values: np.ndarray) -> np.ndarray:
 
 
 def _draw(axes: Axes, pair: Pair, places: Sequence[int]) -> None:
+    from matplotlib.transforms import ScaledTranslation
+
     first, second = pair.first[places], pair.second[places]
     rows = np.arange(len(places))
     axes.hlines(rows, np.fmin(first, second), np.fmax(first, second), color="#b5b5b5", linewidth=1.0, zorder=1)
@@ -93,7 +97,8 @@ def _draw(axes: Axes, pair: Pair, places: Sequence[int]) -> None:
     axes.set_title(pair.title)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.33 / (ROW * len(places))), ncols=2, borderaxespad=0)
+    below = axes.transAxes + ScaledTranslation(0, -BELOW, axes.figure.dpi_scale_trans)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below, ncols=2, borderaxespad=0)
 
 
 def _notes(here: View, shown: Sequence[Entry], pairs: Sequence[Pair]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from report.captions import seeds_text
 from report.statistics.paired import ALPHA
 from report.statistics.ranks import LEAST_BLOCKS, LEAST_METHODS, Ranks, ranks_over
 from report.study import Study
-from report.style import COLOURS, GREY, LETTER, PAGE, POINT, overview_figure
+from report.style import COLOURS, GREY, PAGE, overview_figure
 from report.tables.ranks import Blocks, blocks_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME_SIZE = 7.0
-ROW, ABOVE = 0.17, 0.75
+ROW, ABOVE = 0.17, 0.95
+SCALE = -1.2  # row of the critical difference, above the first method
 # Ranks between two bars of groups, at most, so that a row of many bars stays narrow.
 APART = 0.35
 
@@ -41,12 +42,12 @@ def ranks_figure(study: Study, runs: pd.DataFrame, protocol: str) -> Figure:
     order = np.argsort(ranks.average, kind="stable")
     figure = overview_figure(title, PAGE, ABOVE + ROW * len(order), _notes(study, found, ranks))
     axes = figure.add_subplot()
-    names = [found.entries[place].name + found.entries[place].signs for place in order]
+    names = [found.entries[place].name for place in order]
     _dots(axes, names, ranks.average[order])
     cliques = ranks.cliques() if ranks.significant else [tuple(order.tolist())]
     rows = {int(place): row for row, place in enumerate(order)}
     _bars(axes, [sorted(rows[place] for place in group) for group in cliques], ranks.average[order])
-    _scale(axes, ranks.critical_difference, len(order))
+    _scale(axes, ranks.critical_difference)
     return figure
 
 
@@ -55,10 +56,12 @@ def _dots(axes: Axes, names: Sequence[str], average: np.ndarray) -> None:
     axes.hlines(rows, 1, average, color="#d9d9d9", linewidth=0.8, zorder=1)
     axes.plot(average, rows, color=COLOURS[0], marker="o", linestyle="", zorder=3)
     for row, rank in zip(rows, average, strict=True):
-        axes.text(rank - 0.012 * len(names), row, f"{rank:.1f}", ha="right", va="center", fontsize=NAME_SIZE - 0.5)
+        axes.annotate(
+            f"{rank:.1f}", (rank, row), (5, 0), textcoords="offset points", va="center", fontsize=NAME_SIZE - 0.5
+        )
     axes.set_yticks(rows, labels=names)
     axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylim(len(names) - 0.5, SCALE - 1.5)
     axes.xaxis.set_label_position("top")
     axes.xaxis.tick_top()
     axes.spines[["left", "bottom"]].set_visible(False)
@@ -70,7 +73,7 @@ def _bars(axes: Axes, groups: Sequence[Sequence[int]], average: np.ndarray) -> N
     """Draw a bar beside the dots of every group, each in the first lane that it does not share."""
     step = min(APART, 0.03 * len(average))
     ends: list[int] = []
-    right = float(average.max()) + 2 * step
+    right = float(average.max()) + 0.075 * len(average) + step
     for group in groups:
         lane = next((lane for lane, end in enumerate(ends) if end < group[0]), len(ends))
         ends[lane : lane + 1] = [group[-1]]
@@ -79,22 +82,12 @@ def _bars(axes: Axes, groups: Sequence[Sequence[int]], average: np.ndarray) -> N
     axes.set_xlim(0.9, right + max(len(ends), 1) * step)
 
 
-def _scale(axes: Axes, difference: float, count: int) -> None:
-    """Draw the critical difference as a length on the axis of ranks."""
-    across = axes.get_xaxis_transform()
-    left = 1.0
-    height = 1 + (ABOVE - 0.12) / (ROW * count)
-    axes.plot([left, left + difference], [height, height], color=GREY, linewidth=1.5, transform=across, clip_on=False)
-    gap = LETTER * NAME_SIZE * POINT
-    axes.text(
-        left + difference + gap,
-        height,
-        f"critical difference {difference:.2f}",
-        transform=across,
-        va="center",
-        fontsize=NAME_SIZE,
-        color=GREY,
-    )
+def _scale(axes: Axes, difference: float) -> None:
+    """Draw the critical difference as a length on the axis of ranks, above the first method."""
+    ends: dict[str, Any] = {"marker": "|", "markersize": 5, "color": GREY, "linewidth": 1.5}
+    axes.plot([1.0, 1.0 + difference], [SCALE, SCALE], **ends)
+    said = f"critical difference {difference:.2f}"
+    axes.text(1.0 + difference / 2, SCALE - 0.35, said, ha="center", va="bottom", fontsize=NAME_SIZE, color=GREY)
 
 
 def _notes(study: Study, found: Blocks, ranks: Ranks) -> list[str]:

@@ -11,7 +11,6 @@ import pandas as pd
 
 from diffclip.study import layout
 from report.captions import heading
-from report.figures import figure_names
 from report.frame import view
 from report.page.images import Images, Picture
 from report.study import Study
@@ -37,7 +36,7 @@ class Item:
 
     name: str
     title: str
-    caption: str
+    caption: str = ""
     html: str = ""
     image: Picture | None = None
     alt: str = ""
@@ -64,74 +63,78 @@ class Section:
 
 def sections(study: Study, runs: pd.DataFrame) -> tuple[list[Section], Images]:
     """Return what the page shows, section by section, and what became of its images."""
-    found = {}
+    overviews = [(layout.OVERVIEW_FIGURE, {"kind": name}) for name in study.overview_figures]
+    drawn = [
+        (layout.FIGURE, {"scene": scene, "protocol": protocol, "kind": name})
+        for scene in study.scenes
+        for protocol, name in study.figures
+    ]
+    paths = [study.folder / template.format(**names, format="png") for template, names in (*overviews, *drawn)]
+    images = Images([path for path in paths if path.is_file()])
+    above = Section("all-scenes", "All scenes")
+    for name in study.overviews:
+        _add_table(study, above, layout.OVERVIEW, {"kind": name})
+    for template, names in overviews:
+        _add_figure(study, above, images, template, names)
+    found = [above]
     for scene in study.scenes:
         for protocol in study.protocols:
-            title = heading(view(study, runs, scene, protocol))
-            found[scene, protocol] = Section(f"{scene}_{protocol}", title)
-            for kind in (kind for name, kind in study.tables if name == protocol):
-                place = {"scene": scene, "protocol": protocol, "kind": kind}
-                _add_table(study, found[scene, protocol], layout.TABLE, place)
-    drawn = [(scene, *rest) for scene in study.scenes for rest in figure_names(study)]
-    files = {key: study.folder / _figure(*key, "png") for key in drawn}
-    images = Images([path for path in files.values() if path.is_file()])
-    for key, path in files.items():
-        section = found[key[0], key[1]]
-        if path.is_file():
-            section.figures.append(_drawn(study, section, key, images.picture(path)))
-        else:
-            section.absent.append(path.name)
-    together = Section("all-scenes", "All scenes")
-    for name in study.overviews:
-        protocol, _, kind = name.rpartition("_")
-        _add_table(study, together, layout.OVERVIEW, {"kind": name}, kind, protocol)
-    sections = [together, *found.values()]
-    return [section for section in sections if section.tables or section.figures or section.absent], images
+            section = Section(f"{scene}_{protocol}", heading(view(study, runs, scene, protocol)))
+            here = {"scene": scene, "protocol": protocol}
+            for kind in (kind for under, kind in study.tables if under == protocol):
+                _add_table(study, section, layout.TABLE, {**here, "kind": kind})
+            for template, names in drawn:
+                if here.items() <= names.items():
+                    _add_figure(study, section, images, template, names)
+            found.append(section)
+    return [section for section in found if section.tables or section.figures or section.absent], images
 
 
-def _add_table(
-    study: Study, section: Section, place: str, names: Mapping[str, str], kind: str = "", detail: str = ""
-) -> None:
-    """Add a table to a section, or what is absent of it.
-
-    Args:
-        study: whose table it is.
-        section: is added to.
-        place: layout of its files.
-        names: what fills the layout, besides the format.
-        kind: whose caption it has; default: that in the names, which a sweep's name may follow.
-        detail: what its title says besides its kind.
-    """
-    files = {form: place.format(**names, format=form) for form in ("html", "csv", "tex", "md")}
+def _add_table(study: Study, section: Section, template: str, names: Mapping[str, str]) -> None:
+    """Add a table to a section, or what is absent of it; names fill the template of its files, besides the format."""
+    files = {form: template.format(**names, format=form) for form in ("html", "csv", "tex", "md")}
     path = study.folder / files.pop("html")
     if not path.is_file():
         section.absent.append(path.name)
         return
-    if not kind:
-        kind, _, detail = names["kind"].partition("-")
-    title, _ = caption(kind, TABLES)
-    titled = f"{title}: {detail}" if detail else title
-    section.tables.append(
-        Item(f"table_{path.stem}", titled, "", html=body_of(path.read_text()), files=tuple(files.items()))
-    )
+    title, _ = titled(names["kind"], TABLES)
+    html = body_of(path.read_text())
+    section.tables.append(Item(f"table_{path.stem}", title, html=html, files=tuple(files.items())))
 
 
-def _drawn(study: Study, section: Section, key: tuple[str, str, str], image: Picture) -> Item:
-    scene, protocol, name = key
-    kind, _, detail = name.partition("-")
-    title, text = caption(kind, FIGURES)
-    titled = f"{title}: {detail}" if detail else title
-    files = tuple((form, _figure(*key, form)) for form in ("pdf", "png"))
-    alt = f"{titled}. {section.title}. {text}"
-    return Item(f"{scene}_{protocol}_{name}", titled, text, image=image, alt=alt, files=files)
+def _add_figure(study: Study, section: Section, images: Images, template: str, names: Mapping[str, str]) -> None:
+    """Do the same for a figure."""
+    files = {form: template.format(**names, format=form) for form in ("pdf", "png")}
+    path = study.folder / files["png"]
+    if not path.is_file():
+        section.absent.append(path.name)
+        return
+    title, text = titled(names["kind"], FIGURES)
+    alt = f"{title}. {section.title}. {text}"
+    picture = images.picture(path)
+    section.figures.append(Item(f"figure_{path.stem}", title, text, "", picture, alt, tuple(files.items())))
 
 
-def _figure(scene: str, protocol: str, kind: str, form: str) -> str:
-    return layout.FIGURE.format(scene=scene, protocol=protocol, kind=kind, format=form)
+def titled(name: str, folder: Path) -> tuple[str, str]:
+    """Return title and text of a table or figure: PROTOCOL_KIND over all scenes, or KIND with a sweep or row after it.
+
+    Names of kinds have underscores and dashes themselves, so a kind is what has a caption.
+    """
+    protocol, detail, kind = "", "", name
+    if not _file(kind, folder).is_file() and _file(kind.rpartition("_")[2], folder).is_file():
+        protocol, _, kind = kind.rpartition("_")
+    if not _file(kind, folder).is_file():
+        kind, _, detail = kind.partition("-")
+    title, text = caption(kind, folder)
+    return title + (f": {detail}" if detail else "") + (f", {protocol} protocol" if protocol else ""), text
+
+
+def _file(kind: str, folder: Path) -> Path:
+    return folder / f"{kind}.rst"
 
 
 @lru_cache
 def caption(kind: str, folder: Path) -> tuple[str, str]:
     """Return (title, text) of a kind of table or figure: the first line of its caption in the folder, and the rest."""
-    title, _, text = (folder / f"{kind}.rst").read_text().partition("\n")
+    title, _, text = _file(kind, folder).read_text().partition("\n")
     return title, " ".join(text.split())

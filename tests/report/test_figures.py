@@ -15,16 +15,19 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
 
-from diffclip.study.workflow import SCENE_FIGURES
+from diffclip.study.figures import MAIN as SCENE_FIGURES
 from report.__main__ import main
 from report.figures import MAIN
 from report.figures.confusion import summed
 from report.figures.cost import Point, cost_figure, frontier
 from report.figures.errors import errors_figure
+from report.figures.leakage import leakage_figure
 from report.figures.maps import maps_figure
+from report.figures.ranks import ranks_figure
 from report.figures.shots import shots_figure, spread
 from report.figures.sweep import sweep_figure
 from report.frame import View, class_names, entries, read_runs, view
+from report.statistics.ranks import critical_difference
 from report.study import read_study
 from report.style import look, styled
 from report.summary import Summary
@@ -55,7 +58,7 @@ def words(figure: Figure) -> str:
 
 def test_every_figure_is_there_as_pdf_and_png(figures: Path) -> None:
     kinds = [f"toy_{protocol}_{kind}" for protocol in ("paper", "strict") for kind in SCENE_FIGURES]
-    kinds.append("toy_paper_sweep-mask-window")
+    kinds += ["toy_paper_leakage", "toy_paper_sweep-mask-window", "paper_ranks", "strict_ranks"]
     assert {path.name for path in figures.iterdir()} == {f"{kind}.{form}" for kind in kinds for form in ("pdf", "png")}
     for path in figures.glob("*.png"):
         height, width = imread(path).shape[:2]
@@ -188,6 +191,52 @@ def test_the_front_of_cost_joins_methods_that_none_beats_in_both(study_folder: P
     figure = cost_figure(view_of(study_folder))
     assert [axes.get_xscale() for axes in figure.axes] == ["log", "log"]
     assert all("log axis" in axes.get_xlabel() for axes in figure.axes)
+
+
+def test_leakage_joins_both_accuracies_of_every_method(fake: Callable[..., Any]) -> None:
+    folder = fake(sweeps={}, failing=()).write()
+    assert main(["runs", "--study", str(folder)]) == 0
+    figure = leakage_figure(view_of(folder))
+    assert "Near and elsewhere are not told" in words(figure)
+    (axes,) = figure.axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["SVM", "DiffCLIP (tuned)"]
+    for line, protocol in zip(axes.lines, ("paper", "strict"), strict=True):
+        runs = view_of(folder, protocol).at_shots(10).runs
+        expected = [runs[runs["method"] == method]["oa"].mean() for method in ("svm", "diffclip")]
+        assert line.get_label() == protocol
+        assert list(line.get_xdata()) == pytest.approx(expected)
+    start = axes.get_xlim()[0]
+    assert start == 0 or f"axis starts at {start:.0f}" in axes.get_xlabel()
+
+
+def test_leakage_is_split_where_splits_and_predictions_are_checked(fake: Callable[..., Any]) -> None:
+    folder = fake(protocols=("paper",), sweeps={}, failing=()).write()
+    for seed in (0, 1, 2):
+        path = folder / f"splits/toy/paper/shots-10/seed-{seed}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        labels = np.load(folder / "scenes/toy/labels.npy").ravel()
+        record = folder / f"records/toy/paper/svm/default/shots-10/seed-{seed}.npz"
+        np.savez(path, train=np.setdiff1d(np.flatnonzero(labels), np.load(record)["pixels"])[:1])
+    for command in ("runs", "check"):
+        assert main([command, "--study", str(folder)]) == 0
+    (axes,) = leakage_figure(view_of(folder)).axes
+    assert [line.get_label() for line in axes.lines] == ["window overlaps a training window (5 × 5)", "elsewhere"]
+
+
+def test_ranks_join_what_is_not_told_apart(fake: Callable[..., Any]) -> None:
+    rivals = [FakeMethod(f"rival_{n}", f"Rival {n}", 0.2 + 0.2 * n) for n in range(4)]
+    folder = fake(methods=tuple(rivals), protocols=("paper",), shots=(1, 2, 4, 8), sweeps={}, failing=()).write()
+    assert main(["runs", "--study", str(folder)]) == 0
+    study = read_study(folder)
+    figure = ranks_figure(study, read_runs(study), "paper")
+    (axes,) = figure.axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["Rival 3", "Rival 2", "Rival 1", "Rival 0"]
+    bars = [line.get_ydata() for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    difference = critical_difference(4, 4)
+    assert 2 < difference < 3
+    assert f"critical difference {difference:.2f}" in words(figure)
+    # Ranks are 1, 2, 3 and 4, so that groups hold neighbours nearer than the difference.
+    assert [(round(low + 0.25), round(high - 0.25)) for low, high in bars] == [(0, 2), (1, 3)]
 
 
 def test_confusion_is_summed_over_seeds(study_folder: Path) -> None:

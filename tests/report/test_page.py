@@ -72,7 +72,9 @@ def test_every_link_leads_somewhere(elements: Elements, page: Path) -> None:
 
 def test_every_figure_of_the_study_is_there_and_described(elements: Elements, page: Path) -> None:
     assert len(elements.attributes("src", "img")) == len(list((page.parent / "figures").glob("*.png")))
-    assert all("Toy scene (SIMULATED)" in alt for alt in elements.attributes("alt", "img"))
+    described = elements.attributes("alt", "img")
+    assert all("Toy scene (SIMULATED)" in alt or "All scenes" in alt for alt in described)
+    assert all(alt.endswith(".") for alt in described)
 
 
 def test_every_run_is_there_with_its_record(page: Path) -> None:

@@ -17,8 +17,9 @@ from diffclip.protocol.catalogue import make_method
 from diffclip.protocol.checkpoints import checkpoint_name
 from diffclip.study.cells import Cell
 from diffclip.study.config import parse_study
+from diffclip.study.figures import MAIN
 from diffclip.study.tables import ablated, prompted, scene_tables
-from diffclip.study.workflow import SCENE_FIGURES, StudyJobs, read_study
+from diffclip.study.workflow import StudyJobs, read_study
 
 CONFIG: dict[str, Any] = {
     "study": "tiny",
@@ -200,9 +201,10 @@ def test_a_study_names_every_table_and_figure_once():
     tables = [f"{protocol}_{kind}" for protocol in ("paper", "strict") for kind in kinds]
     assert jobs.tables == [*tables, "paper_leakage", "strict_drop", "paper_sweep-mask"]
     assert jobs.overviews == ["data-sets", "scorecard", "paper_ranks", "strict_ranks"]
-    kinds = [f"{protocol}_{kind}" for protocol in ("paper", "strict") for kind in SCENE_FIGURES]
+    kinds = [f"{protocol}_{kind}" for protocol in ("paper", "strict") for kind in MAIN]
     learned = [f"paper_{kind}-diffclip-small" for kind in ("reconstruction", "losses", "tsne")]
-    assert jobs.figures == [*kinds, "paper_sweep-mask", *learned]
+    assert jobs.figures == [*kinds, "paper_leakage", "paper_sweep-mask", *learned]
+    assert jobs.overview_figures == ["paper_ranks", "strict_ranks"]
 
 
 def test_a_study_of_variants_has_an_ablation_and_one_of_prompts():

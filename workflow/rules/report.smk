@@ -24,12 +24,13 @@ def reported(folder, name, format):
     )
 
 
-def overview(name):
-    """Return a table over all scenes that Snakemake's report shows; `name` is KIND or PROTOCOL_KIND."""
+def overview(folder, name, format):
+    """Return an output over all scenes that Snakemake's report shows; `name` is KIND or PROTOCOL_KIND."""
     kind = name.rpartition("_")[2]
+    texts = "../report/figures" if folder == "figures" else "../report"
     return report(
-        f"<results>/tables/{name}.html",
-        caption=f"../report/{kind}.rst",
+        f"<results>/{folder}/{name}.{format}",
+        caption=f"{texts}/{kind}.rst",
         category="all scenes",
         labels={"what": kind.replace("-", " "), "of": name.rpartition("_")[0] or "all"},
     )
@@ -140,7 +141,7 @@ rule overviews:
             name=study.overviews,
             format=TABLE_FORMATS,
         ),
-        [overview(name) for name in study.overviews],
+        [overview("tables", name, "html") for name in study.overviews],
     log:
         "<logs>/tables/overviews.log",
     benchmark:
@@ -158,6 +159,7 @@ rule overviews:
 rule figures_of:
     input:
         runs="<results>/runs.csv",
+        predictions="<results>/predictions.csv",
         study="<results>/study.json",
         scene="<results>/scenes/{scene}/scene.json",
         inspections=study.inspections,
@@ -183,6 +185,28 @@ rule figures_of:
         "python -m report figures --study {params.out} --scene {wildcards.scene} > {log} 2>&1"
 
 
+rule overview_figures:
+    input:
+        runs="<results>/runs.csv",
+        study="<results>/study.json",
+        sources=REPORT_SOURCES,
+    output:
+        expand("<results>/figures/{name}.pdf", name=study.overview_figures),
+        [overview("figures", name, "png") for name in study.overview_figures],
+    log:
+        "<logs>/figures/overviews.log",
+    benchmark:
+        "<benchmarks>/figures/overviews.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        out=study.folder,
+    message:
+        "figures over all scenes"
+    shell:
+        "python -m report figures --study {params.out} --overviews > {log} 2>&1"
+
+
 rule tables:
     input:
         expand(
@@ -200,6 +224,11 @@ rule tables:
 
 rule figures:
     input:
+        expand(
+            "<results>/figures/{name}.{format}",
+            name=study.overview_figures,
+            format=["pdf", "png"],
+        ),
         expand(
             "<results>/figures/{scene}_{name}.{format}",
             scene=study.scenes,

@@ -21,7 +21,7 @@ from diffclip.language.clip import Clip, load_clip
 from diffclip.language.prompted import encode_tokens
 from diffclip.language.prompts import PromptSet, class_prompts
 from diffclip.language.tower import mean_embedding
-from diffclip.language.weights import FOLDER_CONFIG, FOLDER_WEIGHTS
+from diffclip.language.weights import EMBEDDED, FOLDER_CONFIG, FOLDER_WEIGHTS
 from diffclip.progress import Progress
 from diffclip.randomness import rng, seeded_torch
 from diffclip.scene.rendering import picture
@@ -108,7 +108,8 @@ def _save(model: Any, folder: Path) -> None:
     weights = save({name: value.contiguous() for name, value in model.state_dict().items()})
     write_atomically(folder / FOLDER_WEIGHTS, lambda file: file.write(weights))
     images = {"mean": list(model.visual.image_mean), "std": list(model.visual.image_std), "interpolation": "bicubic"}
-    config = json.dumps({"model_cfg": ARCHITECTURE, "preprocess_cfg": images}, indent=1) + "\n"
+    # The last is for the suite, which says in records that these are stand-ins.
+    config = json.dumps({"model_cfg": ARCHITECTURE, "preprocess_cfg": images, "made_as": EMBEDDED}, indent=1) + "\n"
     write_atomically(folder / FOLDER_CONFIG, lambda file: file.write(config.encode()))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def is_file(weights: str) -> bool:
 def weights_name(model: str, weights: str) -> str:
     """Return "random", "embedded", "ViT-B-32/openai" for a tag, or "model.pt (0123456789ab)" for a local file.
 
+    A folder that holds the embedded CLIP is "embedded (0123456789ab)".
+
     Args:
         model: open_clip's name of an architecture.
         weights: open_clip's tag, the path of a local file or of a folder in open_clip's format, "random", "embedded".
@@ -37,8 +40,14 @@ def weights_name(model: str, weights: str) -> str:
     path = Path(weights)
     if not path.is_dir():
         return named_file(path)
-    _, _, checksum = named_file(path / FOLDER_WEIGHTS).rpartition(" ")
-    return f"{path.name} {checksum}"
+    checksum = named_file(path / FOLDER_WEIGHTS).rpartition(" ")[2]
+    return f"{EMBEDDED if _is_embedded(path) else path.name} {checksum}"
+
+
+def _is_embedded(folder: Path) -> bool:
+    """Return whether a folder in open_clip's format holds the embedded CLIP, whatever its name."""
+    config = folder / FOLDER_CONFIG
+    return config.is_file() and json.loads(config.read_text()).get("made_as") == EMBEDDED
 
 
 def located(weights: str, embedded: Path | None) -> str:

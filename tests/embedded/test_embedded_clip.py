@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,13 @@ def test_it_is_loaded_by_open_clip_alone_and_through_the_same_path_as_other_weig
     assert load_clip("ViT-B-32", str(folder), seed=0).side == 32
 
 
-def test_its_name_is_embedded_and_that_of_its_folder_says_the_checksum(folder):
+def test_its_name_is_embedded_also_of_a_copy_with_another_name(folder, tmp_path):
     assert weights_name("ViT-B-32", "embedded") == "embedded"
-    assert weights_name("ViT-B-32", str(folder)).startswith(f"{folder.name} (")
+    copy = shutil.copytree(folder, tmp_path / "mine")
+    assert weights_name("ViT-B-32", str(copy)).startswith("embedded (")
+    config = copy / "open_clip_config.json"
+    config.write_text(config.read_text().replace('"embedded"', '"another"'))
+    assert weights_name("ViT-B-32", str(copy)).startswith("mine (")
     with pytest.raises(UserError, match="found embedded and no embedded CLIP in the task"):
         located("embedded", None)
 

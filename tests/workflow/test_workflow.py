@@ -126,6 +126,15 @@ def test_adding_shots_and_a_method_runs_only_what_is_new(finished: Project) -> N
     assert jobs(finished.planned())["method"] == 2
 
 
+def test_the_embedded_clip_is_made_once_for_all_cells_that_take_it(tmp_path: Path) -> None:
+    project, weights = copy_sources(tmp_path / "project"), "{embedded: {clip_weights: embedded}}"
+    more = f"  clip_zero_shot: {weights}\n  coop: {weights}\n  random_labels:"
+    project.edit("config/tiny.yaml", lambda text: text.replace("  random_labels:", more, 1))
+    planned = jobs(project.planned())
+    assert planned["method"] == CELLS + 2 * 2
+    assert planned["embedded_clip"] == 1
+
+
 def test_tables_and_figures_come_back_from_records_alone(finished: Project) -> None:
     results = finished.root / "results/tiny"
     before = {path: path.read_bytes() for path in results.rglob("*.md")}

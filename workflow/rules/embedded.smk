@@ -15,7 +15,7 @@ rule embedded_clip:
     resources:
         gpu=study.gpu_per_training,
     params:
-        out=study.root,
+        out=study.folder,
         device=study.device,
     message:
         "training the embedded CLIP"

@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("results/comparisons"), help="folder of the files; default: %(default)s"
     )
     compare.set_defaults(make=_compare)
-    publish = commands.add_parser("publish", parents=[common], help="keep runs, tables and figures; refresh the README")
+    publish = commands.add_parser(
+        "publish", parents=[common], help="keep runs, tables and figures; refresh pages that show them"
+    )
     publish.set_defaults(make=_publish)
     return parser
 

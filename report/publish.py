@@ -1,10 +1,10 @@
-"""Keeps a finished study in `results/published/` and shows its tables in the README."""
+"""Keeps a finished study in `results/published/` and shows its tables in the README and the documentation."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from diffclip.errors import UserError
@@ -12,14 +12,15 @@ from diffclip.study import layout
 from report.study import Study
 
 PUBLISHED = Path("results/published")
-README = Path("README.md")
+# Pages that show published tables.
+PAGES = (Path("README.md"), Path("docs/method.md"))
 _BLOCK = re.compile(r"(<!-- published: (?P<file>\S+) -->\n)(?P<text>.*?)(<!-- /published -->)", re.DOTALL)
 # Vector versions of maps run to megabytes; whoever needs them makes them from the records.
 _KEPT = {".md", ".tex", ".csv", ".png"}
 
 
-def publish(study: Study, published: Path = PUBLISHED, readme: Path = README) -> Iterator[Path]:
-    """Copy what a study shows (runs, tables, figures as PNG) to `published` and bring the README up to date.
+def publish(study: Study, published: Path = PUBLISHED, pages: Sequence[Path] = PAGES) -> Iterator[Path]:
+    """Copy what a study shows (runs, tables, figures as PNG) to `published` and bring the pages up to date.
 
     Raises:
         UserError: the study's tables have not been made.
@@ -37,8 +38,9 @@ def publish(study: Study, published: Path = PUBLISHED, readme: Path = README) ->
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
             yield copy
-    readme.write_text(shown(readme.read_text(), published))
-    yield readme
+    for page in pages:
+        page.write_text(shown(page.read_text(), published))
+        yield page
 
 
 def shown(text: str, published: Path = PUBLISHED) -> str:

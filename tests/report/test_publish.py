@@ -8,7 +8,7 @@ import pytest
 
 from diffclip.errors import UserError
 from report.__main__ import main
-from report.publish import publish, shown
+from report.publish import PAGES, publish, shown
 from report.study import read_study
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ def test_publishing_copies_runs_tables_and_figures_and_fills_the_readme(study_fo
     readme = tmp_path / "README.md"
     block = f"<!-- published: {study.folder.name}/tables/{table.name} -->\n{{}}<!-- /published -->\nafter\n"
     readme.write_text("before\n" + block.format("what stood here\n"))
-    kept = list(publish(study, tmp_path / "published", readme))
+    kept = list(publish(study, tmp_path / "published", [readme]))
     assert {path.suffix for path in kept} == {".json", ".csv", ".md", ".tex", ".png"}
     assert readme.read_text() == "before\n" + block.format(table.read_text())
 
@@ -30,9 +30,10 @@ def test_publishing_copies_runs_tables_and_figures_and_fills_the_readme(study_fo
 def test_a_study_without_tables_is_not_published(fake: Callable[..., Any], tmp_path: Path) -> None:
     study_folder = fake().write()
     with pytest.raises(UserError, match="snakemake tables figures"):
-        list(publish(read_study(study_folder), tmp_path, tmp_path / "README.md"))
+        list(publish(read_study(study_folder), tmp_path, [tmp_path / "README.md"]))
 
 
-def test_the_readme_shows_the_published_tables_and_nothing_else() -> None:
-    text = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_pages_show_the_published_tables_and_nothing_else(page: Path) -> None:
+    text = (ROOT / page).read_text()
     assert shown(text, ROOT / "results/published") == text

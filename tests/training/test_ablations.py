@@ -17,6 +17,7 @@ from diffclip.scene.scene import Imagery
 from diffclip.training import pretraining
 from diffclip.training.finetuning import finetune
 from diffclip.training.pretraining import kept_of, pretrain, pretrain_labelled
+from diffclip.training.variants import TUNED
 from diffclip.training.windows import cropped
 
 
@@ -246,6 +247,26 @@ def test_larger_tokens_go_through_both_stages_and_inference(make_method, draw_ta
     method.check(window)
     assert method.model.encoder.modalities[0].positions().shape[0] == 1 + (window // token_size) ** 2
     assert method.classify(np.arange(256)).shape == (256, 3)
+
+
+@pytest.mark.parametrize("window", [5, 7, 15, 27])
+def test_windows_of_all_sizes_go_through_both_stages_of_the_default_and_of_tuned(
+    make_method, draw_task, scene, learned, window
+):
+    chosen = {name: value for name, value in TUNED.items() if not name.startswith("pretrain")} | {"steps": 1}
+    for options in ({"epochs": 1}, chosen):
+        method, _ = _both_stages(make_method, draw_task, learned, window=window, **options, pretrain_steps=1)
+        method.check(window)
+        assert np.isfinite(method.classify(np.arange(256))).all()
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_all_mask_ratios_hide_their_share_and_learn(scene, make_method, tmp_path, ratio):
+    settings = make_method(pretrain_steps=2).pretraining(11, ratio).settings
+    curves = pretrain(scene.imagery, settings, seed=0, device="cpu", path=tmp_path / "w")
+    assert np.array(curves["hidden"]).min() > 0
+    (kept, _) = kept_of(["hsi", "aux"], SimpleNamespace(**settings), [torch.rand(1, 121)] * 2)
+    assert kept.index.shape[-1] == int(121 * (1 - ratio) + 1e-9)
 
 
 def test_windows_that_tokens_do_not_fill_or_crops_empty_are_refused_before_anything_runs(make_method):

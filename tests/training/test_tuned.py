@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +50,12 @@ def test_every_tuned_variant_but_tuned_itself_changes_tuned_and_only_what_its_na
             changed = {key for key, value in options.items() if key not in TUNED or TUNED[key] != value}
             assert changed, name
             assert set(TUNED) <= set(options), name
+
+
+def test_the_documentation_names_every_variant_and_every_option():
+    text = (Path(__file__).parents[2] / "docs/method.md").read_text()
+    assert [name for name in VARIANTS if f"`{name}`" not in text] == []
+    assert [name for name in TUNED if f"`{name}" not in text] == []
 
 
 def test_it_separates_an_easy_scene_everywhere(tuned, draw_task, scene):

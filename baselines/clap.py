@@ -75,13 +75,13 @@ class CLAP(ClipMethod):
             epochs=options.epochs,
             name="CLAP",
         )
-        self.prototypes = self.prototypes.detach().double()
+        self.prototypes = self.prototypes.detach()
 
     def logits(self, features: Tensor) -> Tensor:
         """Scaled cosines between windows and prototypes."""
         from torch.nn.functional import normalize
 
-        return self.clip.scale * normalize(features, dim=-1) @ normalize(self.prototypes, dim=-1).T
+        return self.cosines(features, normalize(self.prototypes, dim=-1))
 
     @property
     def n_parameters(self) -> int:

@@ -76,16 +76,12 @@ class ClipAdapter(ClipMethod):
             epochs=epochs,
             name="CLIP-Adapter",
         )
-        self.adapter.double()
-        self.classes = self.classes.double()
+        self.adapter.double()  # as its inputs are in inference
 
     def logits(self, features: Tensor) -> Tensor:
         """Scaled cosines between adapted windows and class texts."""
-        from torch.nn.functional import normalize
-
         blend = self.options.blend
-        adapted = blend * self.adapter(features) + (1 - blend) * features
-        return self.clip.scale * normalize(adapted, dim=-1) @ self.classes.T
+        return self.cosines(blend * self.adapter(features) + (1 - blend) * features, self.classes)
 
     @property
     def n_parameters(self) -> int:

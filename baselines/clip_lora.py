@@ -66,14 +66,14 @@ class ClipLora(ClipMethod):
 
         from baselines._clip.features import TURNS
         from baselines._clip.lora import with_lora
-        from baselines._clip.optimisation import descend
+        from baselines._clip.optimisation import cosine_rate, descend
         from diffclip.language.prompted import encode_tokens
         from diffclip.randomness import seeded_torch
 
         self.open(task)
         options, generator = self.options, task.torch_generator("turns")
         tokens = self.clip.tokens(all_prompts(options.prompts, task.class_names, task.class_descriptions))
-        tokens, scale, classes = tokens.to(task.device), self.clip.scale, len(task.classes)
+        tokens, classes = tokens.to(task.device), len(task.classes)
         pixels = torch.from_numpy(task.train_pixels).to(task.device)
         targets = torch.from_numpy(task.train_targets).to(task.device)
 
@@ -84,8 +84,7 @@ class ClipLora(ClipMethod):
         def loss_of(rows: Tensor) -> Tensor:
             turns = torch.randint(TURNS, rows.shape, generator=generator).to(task.device)
             rows = rows.to(task.device)
-            images = normalize(self._encoded(pixels[rows], turns), dim=-1)
-            return cross_entropy(scale * images @ texts().T, targets[rows])
+            return cross_entropy(self.cosines(self._encoded(pixels[rows], turns), texts()), targets[rows])
 
         per_epoch = math.ceil(len(pixels) / options.batch)
         epochs = max(1, round(options.iterations_per_shot * task.shots / per_epoch))
@@ -95,7 +94,7 @@ class ClipLora(ClipMethod):
             descend(
                 loss_of,
                 torch.optim.AdamW(self.learned, lr=options.lr, weight_decay=options.weight_decay),
-                lambda epoch: _LAST_RATE + (options.lr - _LAST_RATE) * (1 + math.cos(math.pi * epoch / epochs)) / 2,
+                cosine_rate(options.lr, epochs, last=_LAST_RATE),
                 task,
                 batch=options.batch,
                 epochs=epochs,
@@ -103,7 +102,7 @@ class ClipLora(ClipMethod):
             )
         self.model.eval()
         with torch.no_grad():
-            self.classes = texts().double()
+            self.classes = texts()
 
     def _encoded(self, pixels: Tensor, turns: Tensor | None = None) -> Tensor:
         """Return (n, D) features of windows by the changed tower, averaged over the views, not normalised."""
@@ -115,7 +114,6 @@ class ClipLora(ClipMethod):
     def predict(self, pixels: PixelIndex) -> Scores:
         """Scaled cosines between windows and class texts; batches are filled up, so that all round alike."""
         import torch
-        from torch.nn.functional import normalize
 
         from diffclip.device import repeatable_kernels
         from diffclip.progress import Progress
@@ -124,8 +122,7 @@ class ClipLora(ClipMethod):
         filled = torch.cat([index, index.new_zeros(-len(index) % _AT_ONCE)]).split(_AT_ONCE)
         with torch.no_grad(), repeatable_kernels(self.task.device):
             found = [self._encoded(filled[place]) for place in Progress("CLIP-LoRA", len(filled))]
-            images = normalize(torch.cat(found)[: len(index)].double(), dim=-1)
-            return np.asarray((self.clip.scale * images @ self.classes.T).float().cpu())
+            return np.asarray(self.cosines(torch.cat(found)[: len(index)].double(), self.classes).float().cpu())
 
     @property
     def n_parameters(self) -> int:

@@ -39,10 +39,8 @@ class ClipZeroShot(ClipMethod):
     def fit(self, task: FewShotTask) -> None:
         """Embed the class texts."""
         self.open(task)
-        self.classes = self.class_embeddings().double()
+        self.classes = self.class_embeddings()
 
     def logits(self, features: Tensor) -> Tensor:
         """Scaled cosines between windows and class texts."""
-        from torch.nn.functional import normalize
-
-        return self.clip.scale * normalize(features, dim=-1) @ self.classes.T
+        return self.cosines(features, self.classes)

@@ -73,24 +73,21 @@ class CoOp(ClipMethod):
         else:
             start = words.repeat(len(task.classes), 1, 1) if options.class_specific else words
         self.context = start.requires_grad_()
-        scale = self.clip.scale
 
         def loss_of(rows: Tensor) -> Tensor:
             features, targets = shots.draw(rows)
             texts = normalize(prompts.encode(self.context), dim=-1)
-            return cross_entropy(scale * normalize(features, dim=-1) @ texts.T, targets)
+            return cross_entropy(self.cosines(features, texts), targets)
 
         epochs = options.epochs or coop_epochs(task.shots)
         optimizer, rate = sgd([self.context]), coop_rate(options.lr, epochs)
         descend(loss_of, optimizer, rate, task, batch=options.batch, epochs=epochs, name="CoOp")
         with torch.no_grad():
-            self.classes = normalize(prompts.encode(self.context), dim=-1).double()
+            self.classes = normalize(prompts.encode(self.context), dim=-1)
 
     def logits(self, features: Tensor) -> Tensor:
         """Scaled cosines between windows and learned prompts."""
-        from torch.nn.functional import normalize
-
-        return self.clip.scale * normalize(features, dim=-1) @ self.classes.T
+        return self.cosines(features, self.classes)
 
     @property
     def n_parameters(self) -> int:

@@ -62,9 +62,9 @@ class TipAdapter(ClipMethod):
 
         self.open(task)
         shots = Shots(task, self.features)
-        self.texts = self.class_embeddings().double()
-        self.keys = normalize(normalize(shots.all, dim=-1).mean(dim=0), dim=-1).double()
-        self.values = one_hot(shots.targets, len(task.classes)).double()
+        self.texts = self.class_embeddings()
+        self.keys = normalize(normalize(shots.all, dim=-1).mean(dim=0), dim=-1)
+        self.values = one_hot(shots.targets, len(task.classes)).float()
         self.alpha, self.beta = self.options.alpha, self.options.beta
         if self.options.leave_one_out and np.bincount(task.train_targets).min() >= 2:
             self.alpha, self.beta = self._chosen(shots.targets)
@@ -77,8 +77,8 @@ class TipAdapter(ClipMethod):
         from torch.nn.functional import cross_entropy
 
         similar = self.keys @ self.keys.T
-        others = 1.0 - torch.eye(len(similar), dtype=similar.dtype, device=similar.device)
-        of_texts = self.clip.scale * self.keys @ self.texts.T
+        others = 1.0 - torch.eye(len(similar), device=similar.device)
+        of_texts = self.cosines(self.keys, self.texts)
 
         def loss(alpha: float, beta: float) -> float:
             votes = (torch.exp(-beta * (1 - similar)) * others) @ self.values
@@ -89,17 +89,13 @@ class TipAdapter(ClipMethod):
 
     def _train(self, shots: Shots) -> None:
         """Train the keys by cross-entropy (AdamW, eps 1e-4, cosine by step in the published code, by epoch here)."""
-        import math
-
         import torch
         from torch.nn.functional import cross_entropy
 
-        from baselines._clip.optimisation import descend
+        from baselines._clip.optimisation import cosine_rate, descend
 
         options = self.options
-        keys = self.keys.float().requires_grad_()
-        texts, values, self.keys = self.texts, self.values, keys
-        self.texts, self.values = texts.float(), values.float()
+        self.keys.requires_grad_()
 
         def loss_of(rows: Tensor) -> Tensor:
             features, targets = shots.draw(rows)
@@ -107,22 +103,21 @@ class TipAdapter(ClipMethod):
 
         descend(
             loss_of,
-            torch.optim.AdamW([keys], lr=options.lr, eps=1e-4),
-            lambda epoch: options.lr * (1 + math.cos(math.pi * epoch / options.epochs)) / 2,
+            torch.optim.AdamW([self.keys], lr=options.lr, eps=1e-4),
+            cosine_rate(options.lr, options.epochs),
             self.task,
             batch=options.batch,
             epochs=options.epochs,
             name="Tip-Adapter-F",
         )
-        self.keys, self.texts, self.values = keys.detach().double(), texts, values
 
     def logits(self, features: Tensor) -> Tensor:
         """Scaled cosines with the class texts, and the cache's votes."""
         from torch.nn.functional import normalize
 
-        windows = normalize(features, dim=-1)
-        votes = (-self.beta * (1 - windows @ self.keys.T)).exp() @ self.values
-        return self.clip.scale * windows @ self.texts.T + self.alpha * votes
+        similar = normalize(features, dim=-1) @ self.keys.to(features).T
+        votes = (-self.beta * (1 - similar)).exp() @ self.values.to(features)
+        return self.cosines(features, self.texts) + self.alpha * votes
 
     @property
     def n_parameters(self) -> int | None:

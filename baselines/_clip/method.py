@@ -92,6 +92,12 @@ class ClipMethod(Method):
 
         return normalize(normalize(self.text_embeddings(), dim=-1).mean(dim=0), dim=-1)
 
+    def cosines(self, features: Tensor, classes: Tensor) -> Tensor:
+        """Return (..., K) scaled cosines between image features (..., D) and classes (K, D), which are normalised."""
+        from torch.nn.functional import normalize
+
+        return self.clip.scale * normalize(features, dim=-1) @ classes.to(features).T
+
     def logits(self, features: Tensor) -> Tensor:
         """Return (n, K) logits of (n, D) image features, not normalised."""
         raise NotImplementedError

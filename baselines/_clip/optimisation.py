@@ -25,11 +25,13 @@ def coop_epochs(shots: int) -> int:
 
 def coop_rate(lr: float, epochs: int) -> Callable[[int], float]:
     """Return CoOp's learning rate by epoch: a tiny one in the first, then half a cosine that starts at `lr`."""
+    falling = cosine_rate(lr, epochs)
+    return lambda epoch: _FIRST_RATE if epoch == 0 else falling(epoch - 1)
 
-    def rate(epoch: int) -> float:
-        return _FIRST_RATE if epoch == 0 else lr * (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
 
-    return rate
+def cosine_rate(lr: float, epochs: int, last: float = 0.0) -> Callable[[int], float]:
+    """Return a learning rate by epoch that falls from `lr` towards `last` by half a cosine."""
+    return lambda epoch: last + (lr - last) * (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
 def sgd(parameters: Iterable[Tensor], *, momentum: float = 0.9, weight_decay: float = 5e-4) -> torch.optim.SGD:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
+from diffclip.device import repeatable_kernels
 from diffclip.errors import UserError
 from diffclip.protocol.method import Axis, Method, Scores
 from diffclip.protocol.task import FewShotTask
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from baselines._training import Inputs, Optimizer
+    from baselines._training import Inputs, Optimizer, StackedWindows
 
 Turns: TypeAlias = Literal["none", "flips", "all"]
 
@@ -68,6 +69,8 @@ class SupervisedNetwork(Method):
     """
 
     uses_device = True
+    windows: StackedWindows
+    trained: nn.Module
     optimizer: ClassVar[Optimizer] = "adam"
     momentum: ClassVar[float] = 0.0
     betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
@@ -86,8 +89,11 @@ class SupervisedNetwork(Method):
         return (hsi, aux) if self.uses_aux else (hsi,)
 
     def loss(self, network: nn.Module, inputs: Inputs, targets: Tensor) -> Tensor:
-        """Return the loss of a batch: cross-entropy of the network's logits."""
-        from torch.nn.functional import cross_entropy
+        """Return the loss of a batch, a mean over its samples: cross-entropy of the network's logits.
+
+        Of several seeds, everything has a first axis for them, and the mean is over all of them.
+        """
+        from baselines._training import cross_entropy
 
         return cross_entropy(network(*inputs), targets)
 
@@ -129,40 +135,62 @@ class SupervisedNetwork(Method):
 
     def fit(self, task: FewShotTask) -> None:
         """Train the network on the task's windows."""
+        self.fit_many([self], [task])
+
+    @classmethod
+    def fit_many(cls, methods: Sequence[Self], tasks: Sequence[FewShotTask]) -> None:
+        """Train the networks of several seeds as one."""
         from baselines import _training
         from baselines._networks.layers import draw_from
+        from diffclip.seeds import apart, together
 
-        options: Any = self.options
+        first, device = methods[0], tasks[0].device
+        options: Any = first.options
+        networks = [method._started(task) for method, task in zip(methods, tasks, strict=True)]
+        network = networks[0] if len(networks) == 1 else together(networks)
+        draw_from(network, *(task.torch_generator("dropout", on_device=True) for task in tasks))
+        batches = [
+            _training.labelled_batches(task, method.windows, options.batch, options.turns)
+            for method, task in zip(methods, tasks, strict=True)
+        ]
+        per_epoch = _training.batches_per_epoch(len(tasks[0].train_pixels), options.batch)
+        with repeatable_kernels(device):
+            _training.minimise(
+                # The mean over seeds times their number: each seed gets the gradient of its own mean.
+                lambda inputs, targets: len(networks) * first.loss(network, inputs, targets),
+                _training.joined(batches),
+                _training.optimizer_of(
+                    cls.optimizer,
+                    network.parameters(),
+                    options.lr,
+                    options.weight_decay,
+                    momentum=cls.momentum,
+                    betas=cls.betas,
+                ),
+                max(options.least_steps, options.epochs * per_epoch),
+                first.name,
+                first.schedule,
+            )
+            if len(networks) > 1:
+                apart(network, networks)
+            for method, task, trained in zip(methods, tasks, networks, strict=True):
+                method.finish(trained.eval(), task)
+                method.trained = trained
+
+    def _started(self, task: FewShotTask) -> nn.Module:
+        """Put the scene on the device and return the network to be trained there, with its initial weights."""
+        from baselines import _training
+
         self.check(task.study_window)
         bands = task.scene.hsi.shape[2]
         if bands < self.least_bands:
             raise UserError(f"{self.name}: found {bands} bands, expected {self.least_bands} or more")
-        window = task.window if options.window is None else options.window
+        window = task.window if self.options.window is None else self.options.window
         self.windows = _training.StackedWindows(self.rasters(task.scene), window, task.device)
-        batches = _training.labelled_batches(task, self.windows, options.batch, options.turns)
-        per_epoch = _training.batches_per_epoch(len(task.train_pixels), options.batch)
         with _training.seeded(task, "network"):
             network = self.network(self.windows.channels, len(task.classes), window)
-            self.prepare(network, task)
-            network.to(task.device).train()
-            draw_from(network, task.torch_generator("dropout", on_device=True))
-            _training.minimise(
-                lambda inputs, targets: self.loss(network, inputs, targets),
-                batches,
-                _training.optimizer_of(
-                    self.optimizer,
-                    network.parameters(),
-                    options.lr,
-                    options.weight_decay,
-                    momentum=self.momentum,
-                    betas=self.betas,
-                ),
-                max(options.least_steps, options.epochs * per_epoch),
-                self.name,
-                self.schedule,
-            )
-            self.finish(network.eval(), task)
-        self.trained = network
+        self.prepare(network, task)
+        return network.to(task.device).train()
 
     def predict(self, pixels: PixelIndex) -> Scores:
         """Return the network's logits."""

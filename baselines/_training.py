@@ -101,6 +101,20 @@ def labelled_batches(task: FewShotTask, windows: StackedWindows, size: int, turn
             yield windows(pixels[rows], None if turns == "none" else turned), targets[rows]
 
 
+def joined(batches: Sequence[Iterator[Batch]]) -> Iterator[Batch]:
+    """Yield the batches of several seeds as one, seeds along a first axis; of one seed as they are."""
+    if len(batches) == 1:
+        yield from batches[0]
+    for parts in zip(*batches, strict=True):
+        inputs, targets = zip(*parts, strict=True)
+        yield tuple(torch.stack(stack) for stack in zip(*inputs, strict=True)), torch.stack(targets)
+
+
+def cross_entropy(logits: Float[Tensor, "*batch K"], targets: Int64[Tensor, "*batch"]) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy over all samples of all seeds."""
+    return nn.functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
+
+
 def optimizer_of(
     name: Optimizer,
     parameters: Iterator[nn.Parameter],

@@ -62,9 +62,8 @@ class CoupledCNNMethod(SupervisedNetwork):
 
     def loss(self, network: nn.Module, inputs: Inputs, targets: Tensor) -> Tensor:
         """Return the weighted cross-entropies of the three classifiers."""
-        from torch.nn.functional import cross_entropy
-
         from baselines._networks.coupled_cnn import CoupledCNN
+        from baselines._training import cross_entropy
 
         assert isinstance(network, CoupledCNN)
         of_hsi, of_aux, of_sum = (cross_entropy(x, targets) for x in network.logits(*inputs).unbind(-2))

@@ -73,13 +73,14 @@ class EndNetMethod(SupervisedNetwork):
 
     def loss(self, network: nn.Module, inputs: Inputs, targets: Tensor) -> Tensor:
         """Return cross-entropy plus the errors of the rebuilt inputs."""
-        from torch.nn.functional import cross_entropy, mse_loss
+        from torch.nn.functional import mse_loss
 
         from baselines._networks.endnet import EndNet
+        from baselines._training import cross_entropy
 
         assert isinstance(network, EndNet)
         code = network.code(*inputs)
-        errors = [mse_loss(found, seen.flatten(1)) for found, seen in zip(network.rebuilt(code), inputs, strict=True)]
+        errors = [mse_loss(found, seen.flatten(-3)) for found, seen in zip(network.rebuilt(code), inputs, strict=True)]
         return cross_entropy(network.classifier(code), targets) + errors[0] + errors[1]
 
     def schedule(self, done: float) -> float:

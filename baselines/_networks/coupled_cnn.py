@@ -34,7 +34,7 @@ class CoupledCNN(nn.Module):
         )  # fmt: skip
         features = most * (window // 8) ** 2
         self.heads = nn.ModuleList(nn.Linear(features, classes) for _ in range(3))
-        self.register_buffer("trust", torch.ones(3, classes))
+        self.register_buffer("trust", torch.ones(3, classes), persistent=False)
 
     def logits(self, hsi: Float[Tensor, "n L w w"], aux: Float[Tensor, "n C w w"]) -> Float[Tensor, "n 3 K"]:
         """Return the logits of the cube's, the rasters' and the sum's classifier."""
@@ -42,7 +42,9 @@ class CoupledCNN(nn.Module):
         features = of_hsi, of_aux, of_hsi + of_aux
         return torch.stack([head(x) for head, x in zip(self.heads, features, strict=True)], dim=-2)
 
-    def forward(self, hsi: Float[Tensor, "n L w w"], aux: Float[Tensor, "n C w w"]) -> Float[Tensor, "n K"]:
+    def forward(
+        self, hsi: Float[Tensor, "*batch L w w"], aux: Float[Tensor, "*batch C w w"]
+    ) -> Float[Tensor, "*batch K"]:
         """Return the sum of the three classifiers' logits, each weighted by the trust in it."""
         return (self.logits(hsi, aux) * self.trust).sum(dim=-2)
 

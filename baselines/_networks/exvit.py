@@ -56,8 +56,9 @@ class ExViT(nn.Module):
         self, hsi: Float[Tensor, "*batch B w w"], aux: Float[Tensor, "*batch C w w"]
     ) -> Float[Tensor, "*batch K"]:
         """Return the logits of the weighted mean of all tokens."""
-        of_hsi = self.hsi_tokens(self.hsi_stem(hsi).flatten(-2).mT) + self.positions()
-        of_aux = self.aux_tokens(self.aux_stem(aux).flatten(-2).mT) + self.positions()
+        positions = self.positions().unsqueeze(-3)
+        of_hsi = self.hsi_tokens(self.hsi_stem(hsi).flatten(-2).mT) + positions
+        of_aux = self.aux_tokens(self.aux_stem(aux).flatten(-2).mT) + positions
         own = self.hsi_blocks(self.drop(of_hsi)), self.aux_blocks(self.drop(of_aux))
         tokens = self.joint_blocks(torch.cat(own, dim=-2))
         shares = self.weigh(tokens).softmax(dim=-2)  # (..., T, 1)

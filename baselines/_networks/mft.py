@@ -136,7 +136,7 @@ class MFT(nn.Module):
     ) -> Float[Tensor, "*batch 5 D"]:
         """Return the rasters' token, then the cube's, with their positions."""
         of_hsi = self.hsi(self.spectral(hsi.unsqueeze(-4)).flatten(-4, -3))
-        return torch.cat([self.aux(aux), of_hsi], dim=-2) + self.positions()
+        return torch.cat([self.aux(aux), of_hsi], dim=-2) + self.positions().unsqueeze(-3)
 
     def forward(
         self, hsi: Float[Tensor, "*batch B w w"], aux: Float[Tensor, "*batch C w w"]

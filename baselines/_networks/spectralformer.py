@@ -58,8 +58,8 @@ class SpectralFormer(nn.Module):
     def forward(self, hsi: Float[Tensor, "*batch B w w"]) -> Float[Tensor, "*batch K"]:
         """Return the logits of the class token."""
         bands = self.embed(self.neighbourhoods(hsi))
-        first = self.class_token().expand(*bands.shape[:-2], 1, bands.shape[-1])
-        x = self.drop(torch.cat([first, bands], dim=-2) + self.positions())
+        first = self.class_token().unsqueeze(-3).expand(*bands.shape[:-2], 1, bands.shape[-1])
+        x = self.drop(torch.cat([first, bands], dim=-2) + self.positions().unsqueeze(-3))
         before: list[Tensor] = []  # what went into each block so far, before it was mixed
         for place, block in enumerate(self.blocks):
             before.append(x)

@@ -66,8 +66,8 @@ class StreamEncoder(nn.Module):
     ) -> Float[Tensor, "*batch _ D"]:
         """Return the class token and the tokens (those of `kept` alone) after the blocks."""
         tokens = self.embed(x)
-        first = self.class_token().expand(*tokens.shape[:-2], 1, tokens.shape[-1])
-        found = torch.cat([first, tokens], dim=-2) + self.positions()
+        first = self.class_token().unsqueeze(-3).expand(*tokens.shape[:-2], 1, tokens.shape[-1])
+        found = torch.cat([first, tokens], dim=-2) + self.positions().unsqueeze(-3)
         if kept is not None:
             found = torch.cat([found[..., :1, :], found[..., kept + 1, :]], dim=-2)
         return self.blocks(found)
@@ -110,6 +110,7 @@ class StreamDecoder(nn.Module):
 
     def __init__(self, tokens: int, values: int, width: int, depth: int, heads: int) -> None:
         super().__init__()
+        self.tokens, self.values = tokens, values
         self.project = nn.Linear(width, width)
         self.fill = nn.Linear(values, width)
         self.positions = Table(sine_positions(tokens + 1, width), learned=False)
@@ -123,11 +124,10 @@ class StreamDecoder(nn.Module):
     ) -> Float[Tensor, "*batch T values"]:
         """Return all tokens but the class token from the `kept` ones, which come after the class token in `seen`."""
         places = torch.cat([kept.new_zeros(1), kept + 1])
-        grey = self.fill(seen.new_full((self.fill.in_features,), _FILL))
-        total = self.positions().shape[-2]
-        filled = grey.expand(*seen.shape[:-2], total, grey.shape[-1]).clone()
+        grey = self.fill(seen.new_full((*seen.shape[:-2], 1, self.values), _FILL))
+        filled = grey.expand(*seen.shape[:-2], self.tokens + 1, seen.shape[-1]).clone()
         filled[..., places, :] = self.project(seen)
-        return self.out(self.blocks(filled + self.positions()))[..., 1:, :]
+        return self.out(self.blocks(filled + self.positions().unsqueeze(-3)))[..., 1:, :]
 
 
 class MaskedAutoencoder(nn.Module):

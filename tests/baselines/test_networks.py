@@ -13,6 +13,7 @@ from torch import nn
 from baselines._networks.coupled_cnn import CoupledCNN, class_accuracy
 from baselines._networks.endnet import EndNet
 from baselines._networks.exvit import ExViT
+from baselines._networks.layers import draw_from
 from baselines._networks.mft import MFT
 from baselines._networks.s2enet import Enhancement
 from baselines._networks.spectralformer import SpectralFormer
@@ -115,6 +116,7 @@ def test_ss_mae_has_the_papers_size_while_it_is_pretrained():
 
 def test_coupled_cnn_has_two_convolutions_of_its_own_and_two_that_both_modalities_share():
     network = CoupledCNN(4, 1, 3, window=9, width=0.1).train()
+    draw_from(network, torch.Generator())
     network.logits(torch.rand(4, 4, 9, 9), torch.rand(4, 1, 9, 9))[:, 0].sum().backward()  # the cube's classifier alone
     assert any(weight.grad.any() for weight in network.shared.parameters())
     assert not any(weight.grad.any() for weight in network.aux.parameters())

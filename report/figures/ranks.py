@@ -99,7 +99,7 @@ def _notes(study: Study, found: Blocks, ranks: Ranks) -> list[str]:
     left = f" Left out, as runs are missing: {', '.join(found.left_out)}." if found.left_out else ""
     return [
         f"Ranks by mean OA over {seeds_text(study.seeds)} in {ranks.blocks} blocks, each a scene at a number of "
-        f"shots: {', '.join(found.names)}. Friedman's test as an F test (Iman and Davenport): "
-        f"p = {ranks.p_iman_davenport:.2g}. {told} (level {ALPHA:.0%}). Blocks of one scene share its pixels, so that "
+        f"shots: {', '.join(found.names)}. Friedman's test by permutation: "
+        f"p = {ranks.p:.2g}. {told} (level {ALPHA:.0%}). Blocks of one scene share its pixels, so that "
         f"p is smaller than it should be.{left}"
     ]

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from report.captions import shots_text, table_caption
+from report.captions import table_caption
 from report.frame import View
 from report.statistics.paired import ALPHA, Comparison, Highest, highest, pairs_needed
 from report.tables.main import entry_keys, view_notes
 from report.tables.table import Column, Line, Table, Words
-from report.tables.words import interval, number, p_value
+from report.tables.words import NOTHING, interval, number, p_value
 
 COLUMNS = (
-    Column("", "Against", words=True),
+    Column("", "Shots"),
     Column("", "Difference"),
     Column("", "95 % interval"),
     Column("", "Pairs"),
@@ -32,7 +32,7 @@ def comparisons_table(view: View) -> Table:
         caption=table_caption(
             view, "Difference in overall accuracy (points) of the highest mean to every other method"
         ),
-        stub=("Highest",),
+        stub=("Highest, then against",),
         columns=COLUMNS,
         lines=tuple(_lines(view)),
         notes=(*NOTES, *view_notes(view)),
@@ -46,6 +46,7 @@ NOTES = (
     "95 % interval: BCa bootstrap of the mean difference over seeds.",
     "Could show: smallest true difference that so many pairs of such spread find with 80 % power (paired t test, 5 %, "
     "uncorrected).",
+    "k pairs, n needed: so few cannot be significant, whatever the difference.",
     "Methods with fewer runs than others at these shots are not compared.",
 )
 
@@ -55,7 +56,7 @@ def verdict(found: Comparison) -> str:
     if found.significant:
         return "higher" if found.difference > 0 else "lower"
     if not found.decidable:
-        return f"cannot decide: {found.pairs} pairs, {pairs_needed(found.family)} needed"
+        return f"{found.pairs} pairs, {pairs_needed(found.family)} needed"
     return "tie"
 
 
@@ -65,15 +66,20 @@ def _lines(view: View) -> Iterator[Line]:
     for at, shots in enumerate(view.grid.shots):
         best = highest(values[:, at], intervals=True)
         if best is not None:
-            yield from _against(view, shots, best)
+            yield from _against(view, shots, best, float(values[best.place, at].mean()))
 
 
-def _against(view: View, shots: int, best: Highest) -> Iterator[Line]:
+def _against(view: View, shots: int, best: Highest, mean: float) -> Iterator[Line]:
+    """Yield the highest mean, then every other method against it."""
     first = view.entries[best.place]
-    for row, (place, found) in enumerate(best.against.items()):
+    keys = {"shots": shots, "highest": first.name}
+    blank = (NOTHING,) * (len(COLUMNS) - 2)
+    cells: tuple[Words, ...] = (Words(str(shots), shots), *blank, Words(f"highest: {mean:.2f}", "highest"))
+    yield Line((first.name + first.signs,), cells, keys={**keys, **entry_keys(first)}, after_rule=True)
+    for place, found in best.against.items():
         entry = view.entries[place]
         cells = (
-            Words(entry.name + entry.signs),
+            Words(str(shots), shots),
             number(found.difference, "+.2f"),
             interval(found.interval),
             Words(str(found.pairs), found.pairs),
@@ -82,6 +88,4 @@ def _against(view: View, shots: int, best: Highest) -> Iterator[Line]:
             number(found.detectable, ".1f"),
             Words(verdict(found)),
         )
-        name = f"{first.name}{first.signs}, {shots_text(shots)}"
-        keys = {"shots": shots, "highest": first.name, **entry_keys(entry)}
-        yield Line((name,), cells, keys=keys, after_rule=row == 0)
+        yield Line((entry.name + entry.signs,), cells, keys={**keys, **entry_keys(entry)})

@@ -12,9 +12,11 @@ from report.tables.table import TIED, Cell, Column, Mark, Table, Words
 
 # Widths in points, as measured in Computer Modern: the text of a two-column page, a letter at \scriptsize, a number
 # with its deviation at \tiny, "(2 of 3)" at \tiny, the gap between columns.
-PAGE, LETTER, NUMBER, RUNS, GAP = 504.0, 3.5, 44.0, 24.0, 6.0
+PAGE, LETTER, NUMBER, RUNS, GAP = 504.0, 3.8, 44.0, 24.0, 6.0
 # Rows that fit a page below its caption, however many blocks they are shared among; letters of a line of words.
 ROWS, LEAST_ROWS, WRAP = 52, 8, 44
+# Size of \tiny against \scriptsize, and a little more.
+TINY = 0.78
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -55,16 +57,21 @@ _SPECIAL = {
 
 def latex(table: Table) -> str:
     """Return `table*` environments: too wide a table continues in blocks, too long a one in another."""
-    blocks = _blocks(table)
-    size = max(LEAST_ROWS, ROWS // len(blocks))
-    starts = range(0, max(len(table.lines), 1), size)
-    parts = [replace(table, lines=table.lines[start : start + size]) for start in starts]
+    blocks, size = _blocks(table, 1.0), r"\scriptsize"
+    if len(blocks) > 1 and any(column.words for column in table.columns):
+        # A sentence reads badly in another block than the numbers that it is about.
+        blocks, size = _blocks(table, TINY), r"\tiny"
+    length = max(LEAST_ROWS, ROWS // len(blocks))
+    starts = range(0, max(len(table.lines), 1), length)
+    parts = [replace(table, lines=table.lines[start : start + length]) for start in starts]
     last = len(parts) - 1
-    floats = [_float(part, blocks, place > 0, part.notes if place == last else ()) for place, part in enumerate(parts)]
+    floats = [
+        _float(part, blocks, size, place > 0, part.notes if place == last else ()) for place, part in enumerate(parts)
+    ]
     return "\n".join(["% needs \\usepackage{booktabs}", *floats])
 
 
-def _float(table: Table, blocks: Sequence[Sequence[int]], continued: bool, notes: Sequence[str]) -> str:
+def _float(table: Table, blocks: Sequence[Sequence[int]], size: str, continued: bool, notes: Sequence[str]) -> str:
     width = max(len(block) for block in blocks)
     stub = "l" + "r" * (len(table.stub) - 1)
     name = [rf"\caption{{{escape(table.caption)}}}", rf"\label{{{table.label.replace('_', '-')}}}"]
@@ -73,7 +80,7 @@ def _float(table: Table, blocks: Sequence[Sequence[int]], continued: bool, notes
         r"\centering",
         *([r"\addtocounter{table}{-1}", r"\caption{Continued.}"] if continued else name),
         r"\par\smallskip",
-        r"\scriptsize",
+        size,
         r"\setlength{\tabcolsep}{2.8pt}",
         rf"\begin{{tabular}}{{@{{}}{stub}{'r' * width}@{{}}}}",
         r"\toprule",
@@ -94,15 +101,14 @@ def escape(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in text)
 
 
-def _blocks(table: Table) -> list[list[int]]:
+def _blocks(table: Table, scale: float) -> list[list[int]]:
     """Return places of columns block by block: as few blocks of similar size as fit the page, groups together."""
     columns = table.columns
     places = range(len(columns))
-    named = all(column.group for column in columns)
-    groups = [list(found) for _, found in groupby(places, key=lambda place: columns[place].group if named else place)]
+    groups = [list(found) for _, found in groupby(places, key=lambda place: columns[place].group or place)]
     widths = [_width(table, place) for place in places]
     stubs = [max([len(head), *(len(line.stub[at]) for line in table.lines)]) for at, head in enumerate(table.stub)]
-    room = PAGE - sum(LETTER * letters + GAP for letters in stubs)
+    room = PAGE / scale - sum(LETTER * letters + GAP for letters in stubs)
     blocks: list[list[int]] = []
     for count in range(1, len(groups) + 1):
         size = -(-len(groups) // count)
@@ -133,8 +139,9 @@ def _head(table: Table, block: Sequence[int]) -> list[str]:
     groups, rules = [], []
     for group, found in groupby(block, key=lambda place: table.columns[place].group):
         size = len(list(found))
-        groups.append(rf"\multicolumn{{{size}}}{{c}}{{{escape(group)}}}")
-        rules.append(rf"\cmidrule(lr){{{first}-{first + size - 1}}}")
+        groups.append(rf"\multicolumn{{{size}}}{{c}}{{{escape(group)}}}" if group else " & " * (size - 1))
+        if group:
+            rules.append(rf"\cmidrule(lr){{{first}-{first + size - 1}}}")
         first += size
     labels = [_stacked(table.columns[place].label) for place in block]
     head = _row([*map(escape, table.stub), *labels])

@@ -35,7 +35,7 @@ def scorecard_table(study: Study, runs: pd.DataFrame) -> Table:
             Column("", "Published"),
             Column("", "Ours"),
             Column("", "95 % interval"),
-            Column("", "Ours − published"),
+            Column("", "Difference"),
             Column("", "Verdict", words=True),
             Column("", "Source"),
         ),
@@ -84,8 +84,8 @@ def _notes(study: Study, sources: list[Published], published: list[Published]) -
     ]
     if sources:
         notes.append(
-            "Reproduced: the published number lies within the interval of ours; higher, lower: ours is. The published "
-            "numbers come without an interval of their own."
+            "Difference: ours minus published. Reproduced: the published number lies within the interval of ours; "
+            "higher, lower: ours is. The published numbers come without an interval of their own."
         )
         if coverage_limit(len(study.seeds)) < LEVEL:
             limit = f"{100 * coverage_limit(len(study.seeds)):.3g}"

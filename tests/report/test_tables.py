@@ -251,7 +251,10 @@ def test_latex_is_balanced_and_every_row_fits_its_columns(tables: Path) -> None:
         assert rf"\label{{tab:{path.stem.replace('_', '-')}}}" in text
         body = text.split(r"\midrule", 1)[1].split(r"\bottomrule")[0]
         rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(columns[1])}
+        for row in rows:
+            spans = sum(int(span) - 1 for span in re.findall(r"\\multicolumn\{(\d+)\}", row))
+            # Where a table goes on in blocks, the last may be narrower.
+            assert len(re.findall(r"(?<!\\)&", row)) + 1 + spans <= len(columns[1]), row
 
 
 def test_a_wide_table_continues_in_blocks(fake: Callable[..., Any]) -> None:

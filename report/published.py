@@ -106,9 +106,11 @@ def scores(study: Study, runs: pd.DataFrame, found: list[Published]) -> Iterator
         meant: list[Entry | None] = [
             entry for entry in own if not published.variants or entry.row[1] in published.variants
         ]
+        # Where no run can be compared, the method is named once, not every variant of it.
+        rows = [None] if published.not_comparable or not meant else meant
         for scene, numbers in published.numbers.items():
-            for metric, value in numbers.model_dump(exclude_none=True).items():
-                for entry in meant or [None]:
+            for entry in rows:
+                for metric, value in numbers.model_dump(exclude_none=True).items():
                     yield _score(study, runs, published, entry, scene, metric, value)
 
 

@@ -143,18 +143,19 @@ def _head(table: Table, block: Sequence[int]) -> list[str]:
         if group:
             rules.append(rf"\cmidrule(lr){{{first}-{first + size - 1}}}")
         first += size
-    labels = [_stacked(table.columns[place].label) for place in block]
+    labels = [_label(table.columns[place]) for place in block]
     head = _row([*map(escape, table.stub), *labels])
     if not any(table.columns[place].group for place in block):
         return [head]
     return [_row([*[""] * len(table.stub), *groups]), "".join(rules), head]
 
 
-def _stacked(label: str) -> str:
-    """Return a heading that breaks before its parenthesis, as names of variants are long."""
-    name, parenthesis, variant = label.partition(" (")
+def _label(column: Column) -> str:
+    """Return a heading that breaks before its parenthesis, as names of variants are long; of words, to the left."""
+    name, parenthesis, variant = column.label.partition(" (")
     if not parenthesis:
-        return escape(label)
+        text = escape(column.label)
+        return rf"\multicolumn{{1}}{{l}}{{{text}}}" if column.words else text
     return rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{escape(name)}\\({escape(variant)}\end{{tabular}}"
 
 

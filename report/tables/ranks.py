@@ -113,12 +113,12 @@ def _notes(found: Blocks, ranks: Ranks | None) -> list[str]:
             f"{LEAST_METHODS} or more in {LEAST_BLOCKS} or more."
         )
     else:
-        notes.append(
+        notes += [
             f"Friedman's test over {ranks.blocks} blocks and {len(found.entries)} methods, by permutation: "
-            f"p = {ranks.p:.3g}; as an F test (Iman and Davenport): p = {ranks.p_iman_davenport:.3g}. Nemenyi: "
-            f"mean ranks that differ by more than {ranks.critical_difference:.2f} differ at {ALPHA:.0%}. Blocks of one scene "
-            "share its pixels and are not independent, so that p is smaller than it should be."
-        )
+            f"p = {ranks.p:.3g}; as an F test (Iman and Davenport): p = {ranks.p_iman_davenport:.3g}.",
+            f"Nemenyi: mean ranks that differ by more than {ranks.critical_difference:.2f} differ at {ALPHA:.0%}. Blocks "
+            "of one scene share its pixels and are not independent, so that p is smaller than it should be.",
+        ]
     notes += [
         "Interquartile mean: of the middle half of all runs. First beats it: how likely a run of the first method here "
         "beats a run of this one, a tie counting half. Intervals: bootstrap that draws the seeds of every block.",

@@ -116,8 +116,8 @@ def _notes(found: Blocks, ranks: Ranks | None) -> list[str]:
         notes += [
             f"Friedman's test over {ranks.blocks} blocks and {len(found.entries)} methods, by permutation: "
             f"p = {ranks.p:.3g}; as an F test (Iman and Davenport): p = {ranks.p_iman_davenport:.3g}.",
-            f"Nemenyi: mean ranks that differ by more than {ranks.critical_difference:.2f} differ at {ALPHA:.0%}. Blocks "
-            "of one scene share its pixels and are not independent, so that p is smaller than it should be.",
+            f"Nemenyi: mean ranks that differ by more than {ranks.critical_difference:.2f} differ at {ALPHA:.0%}. "
+            "Blocks of one scene share its pixels and are not independent, so that p is smaller than it should be.",
         ]
     notes += [
         "Interquartile mean: of the middle half of all runs. First beats it: how likely a run of the first method here "

@@ -55,7 +55,7 @@ def _lines(group: list[Score], source: int) -> Iterator[Line]:
         first = group[0]
         metrics, values = " / ".join(SHOWN[s.metric] for s in group), " / ".join(f"{s.value:.2f}" for s in group)
         cells = (Words(first.scene), Words(metrics), Words(values), NOTHING, NOTHING, NOTHING)
-        yield Line((first.name,), (*cells, Words(first.verdict), Words(f"({source})", source)), (), _keys(first), True)
+        yield Line((first.name,), (*cells, Words(first.verdict), Words(f"({source})", source)), (), _keys(first))
         return
     for place, score in enumerate(group):
         cells = (

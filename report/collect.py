@@ -49,6 +49,7 @@ COLUMNS = (
     *SPLIT,
     "skipped_classes",
     *COST,
+    "seeds_together",
     *PROVENANCE,
     "fingerprint",
     "options",
@@ -157,4 +158,6 @@ def _row(record: Mapping[str, Any], path: str, grids: list[str]) -> dict[str, An
     row |= {key: metrics.get(key) for key in METRICS}
     if metrics:
         row |= zip(ERRORS, pixel_errors(np.array(record["confusion"])), strict=True)
-    return row | {key: (record["cost"] or {}).get(key) for key in COST}
+    cost = record["cost"] or {}
+    # Records of one seed at a time do not tell of it.
+    return row | {key: cost.get(key) for key in COST} | {"seeds_together": cost.get("seeds_together", 1)}

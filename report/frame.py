@@ -28,7 +28,10 @@ SIGNS = {
     STAND_IN_CLIP: "CLIP weights are random or embedded stand-ins, not the published ones",
     VALIDATED: "chooses among its fits by labels of more pixels than the shots",
 }
-_NUMBERS = {"shots", "window", "mask_ratio", "seed", *METRICS, *ERRORS, *SPLIT, *COST} - {"device", "device_name"}
+_NUMBERS = {"shots", "seeds_together", "window", "mask_ratio", "seed", *METRICS, *ERRORS, *SPLIT, *COST} - {
+    "device",
+    "device_name",
+}
 _TRUTHS = {"main", "simulated", "transductive", "control"}
 
 

@@ -34,24 +34,30 @@ def check(study: Study) -> Path:
     the study's side overlap, the same. The window is the study's for all methods, so that they meet the same pixels; a
     method that sees single pixels then tells what nearness alone does. Without the split's file `near` stays empty.
 
+    Runs without any stored predictions have no row and are counted aloud: nothing can be said of them.
+
     Raises:
-        UserError: no predictions, or others than the record's confusion matrix was counted from; both are named.
+        UserError: predictions that cannot be read, or others than those that the record's confusion matrix counts.
     """
     runs = read_runs(study)
     good = runs[runs["status"] == "ok"]
     reach = study.window // 2
-    rows = []
+    rows, bare = [], 0
     for (scene, protocol, shots, seed), group in good.groupby(["scene", "protocol", "shots", "seed"], sort=False):
         ground = _Ground(study.folder, str(scene))
         split = study.folder / layout.SPLIT.format(scene=scene, protocol=protocol, shots=shots, seed=seed)
         near = _near(split, ground.labels.shape, reach)
-        rows += [_row(study, str(path), ground, near) for path in group["path"]]
+        stored = [path for path in group["path"] if (study.folder / layout.predictions_of(str(path))).is_file()]
+        bare += len(group) - len(stored)
+        rows += [_row(study, str(path), ground, near) for path in stored]
     place = {path: at for at, path in enumerate(good["path"])}
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(sorted(rows, key=lambda row: place[row["path"]]))
     logger.info("predictions of %d runs give what their records say", len(rows))
+    if bare:
+        logger.warning("%d runs have no stored predictions beside their records: they could not be checked", bare)
     return write_atomically(study.folder / layout.PREDICTIONS, lambda file: file.write(text.getvalue().encode()))
 
 
@@ -136,7 +142,7 @@ def _stored(record: Path) -> tuple[np.ndarray, np.ndarray]:
         with np.load(path) as stored:
             return stored["pixels"], stored["predicted"]
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{record}: no predictions beside it in {path.name}: {error}") from None
+        raise UserError(f"{record}: {path.name} beside it cannot be read: {error}") from None
 
 
 def _wrong(

@@ -46,12 +46,20 @@ def cost_table(view: View) -> Table:
         lines=tuple(lines),
         notes=(
             "Stage 1 is shared by all cells that start from the same checkpoint; fit and predict are of the run alone.",
+            *_together(view),
             "Memory: of the process so far on a CPU, which libraries share; of the device during the run on a GPU.",
             *run_notes(lines),
             *view_notes(view),
         ),
         keys={"scene": view.scene, "protocol": view.protocol, "shots": shots},
     )
+
+
+def _together(view: View) -> list[str]:
+    most = view.good["seeds_together"].max() if len(view.good) else 1
+    if most <= 1:
+        return []
+    return [f"Seeds are trained together, up to {most:.0f}: fit is a run's share of their time, memory that of all."]
 
 
 def _measured(found: Summary, runs: int) -> Cell:

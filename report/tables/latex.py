@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -98,7 +99,14 @@ def _float(table: Table, blocks: Sequence[Sequence[int]], size: str, continued: 
 
 def escape(text: str) -> str:
     """Return the text with LaTeX's special characters, and ours beyond ASCII, written as LaTeX wants them."""
-    return "".join(_SPECIAL.get(character, character) for character in text)
+    return "".join(_SPECIAL.get(character) or _plain(character) for character in text)
+
+
+def _plain(character: str) -> str:
+    """Return a character without what a font may lack: "é" as "e", "²" as "2"; what has no such form as "?"."""
+    if character.isascii():
+        return character
+    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
 
 
 def _blocks(table: Table, scale: float) -> list[list[int]]:

@@ -53,6 +53,14 @@ def test_without_the_split_nearness_is_not_told(folder: Path) -> None:
         assert [row["near"] == "" for row in csv.DictReader(file)] == [False, True]
 
 
+def test_runs_without_stored_predictions_are_counted_aloud(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / RECORD).with_suffix(".npz").unlink()
+    assert main(["check", "--study", str(folder)]) == 0
+    assert "1 runs have no stored predictions" in caplog.text
+    with (folder / "predictions.csv").open(newline="") as file:
+        assert [Path(row["path"]).name for row in csv.DictReader(file)] == ["seed-1.json"]
+
+
 def flip(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     predicted = found["predicted"].copy()
     predicted[0] = predicted[0] % 3 + 1
@@ -66,7 +74,7 @@ def flip(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         (lambda found: {key: value[1:] for key, value in found.items()}, "expected test_pixels"),
         (lambda found: found | {"pixels": found["pixels"][::-1]}, "twice, out of order or outside"),
         (lambda found: found | {"predicted": found["predicted"] + 9}, "classes that the record does not know"),
-        (lambda found: {"pixels": found["pixels"]}, "no predictions beside it"),
+        (lambda found: {"pixels": found["pixels"]}, "seed-0.npz beside it cannot be read"),
     ],
 )
 def test_predictions_that_do_not_give_the_record_are_refused_by_name(

@@ -234,6 +234,7 @@ def test_cells_of_two_versions_of_the_code_are_warned_of(fake: Callable[..., Any
 
 def test_latex_escapes_what_is_special() -> None:
     assert escape("A_1 & 50% ~ {x}") == r"A\_1 \& 50\% \textasciitilde{} \{x\}"
+    assert escape("5 m², ≈ naïve 木") == r"5 m2, $\approx$ naive ?"
 
 
 def test_latex_is_balanced_and_every_row_fits_its_columns(tables: Path) -> None:
@@ -266,7 +267,7 @@ def test_a_wide_table_continues_in_blocks(fake: Callable[..., Any]) -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles_in_a_document_with_booktabs(tables: Path, tmp_path: Path) -> None:
-    inputs = "\n".join(rf"\input{{{path}}}" for path in sorted(tables.glob("*.tex")))
+    inputs = "\n".join(rf"\input{{{path}}}\clearpage" for path in sorted(tables.glob("*.tex")))
     document = rf"\documentclass[twocolumn]{{article}}\usepackage{{booktabs}}\begin{{document}}{inputs}\end{{document}}"
     (tmp_path / "paper.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]

@@ -66,7 +66,7 @@ def _optimise(clip: Clip, pairs: Pairs, recipe: Recipe, device: str) -> list[flo
     for _ in progress:
         batch = pairs.batch(recipe.batch)
         captions, which = np.unique(batch.captions, return_inverse=True)
-        texts = encode_tokens(model, clip.tokens(captions.tolist()).to(device))[torch.from_numpy(which).to(device)]
+        texts = _encoded(clip, captions.tolist())[torch.from_numpy(which).to(device)]
         images = model.encode_image(clip.images(batch.windows.to(device)))
         loss = contrastive_loss(images, texts, batch.labels.to(device), model.logit_scale)
         optimizer.zero_grad(set_to_none=True)
@@ -78,6 +78,14 @@ def _optimise(clip: Clip, pairs: Pairs, recipe: Recipe, device: str) -> list[flo
         losses.append(float(loss.detach()))
         progress.note(loss=loss.detach())
     return losses
+
+
+def _encoded(clip: Clip, captions: list[str]) -> Float[Tensor, "n D"]:
+    """Return the embeddings of captions, encoded in groups of like length: a group is as long as its longest text."""
+    ids = clip.tokens(captions).to(clip.device)
+    groups = ids.argmax(dim=1).argsort(stable=True).chunk(4)
+    found = torch.cat([encode_tokens(clip.model, ids[group]) for group in groups])
+    return found[torch.cat(groups).argsort()]
 
 
 def _rate(step: int, recipe: Recipe) -> float:

@@ -181,6 +181,19 @@ def test_few_shots_are_learned_even_on_random_features(name, tiny_clip, tiny_sce
     assert (method.classify(task.train_pixels).argmax(axis=1) == task.train_targets).mean() >= 0.8
 
 
+@pytest.mark.parametrize(("shots", "chosen"), [(1, False), (4, True)])
+def test_values_are_chosen_inside_the_shots_where_there_are_two_of_a_class(
+    shots, chosen, tiny_clip, tiny_scene, draw_task
+):
+    task = draw_task(tiny_scene(), shots=shots, window=5)
+    probe = made("clip_linear_probe", tiny_clip, regularisation=0.0123)
+    probe.train(task)
+    assert (probe.probe.C != 0.0123) == chosen
+    tip = made("tip_adapter", tiny_clip, "leave-one-out", alpha=0.0123, beta=0.0123)
+    tip.train(task)
+    assert ((tip.alpha, tip.beta) != (0.0123, 0.0123)) == chosen
+
+
 class Counted:
     """Counts how many images the models of a process encode."""
 

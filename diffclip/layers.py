@@ -12,7 +12,7 @@ import math
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 # CUDA kernels of scaled dot-product attention fail on more sequences at once (pytorch#142228, #146704).
 _MOST_SEQUENCES = 65_535
@@ -72,6 +72,16 @@ class QuickGELU(nn.Module):
         return x * torch.sigmoid(1.702 * x)
 
 
+class Projections(nn.Linear):
+    """A linear layer that can be asked for some of its outputs."""
+
+    def forward(
+        self, x: Float[Tensor, "*axes i"], first: int = 0, last: int | None = None
+    ) -> Float[Tensor, "*axes part"]:
+        """Return the outputs from `first` to before `last`."""
+        return linear(x, self.weight[first:last], self.bias[first:last])
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over the last but one axis.
 
@@ -84,22 +94,31 @@ class Attention(nn.Module):
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} is not divisible by {heads} heads")
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
+        self.heads, self.width = heads, width
+        self.qkv = Projections(width, 3 * width)
         self.out = nn.Linear(width, width)
 
     def forward(
         self, x: Float[Tensor, "*batch T D"], *, causal: bool = False, read: Int64[Tensor, "*batch q"] | None = None
     ) -> Float[Tensor, "*batch _q D"]:
         """Mix the T tokens and return them, or those at `read`; with `causal`, none of them sees those after it."""
-        leading, (tokens, width) = x.shape[:-2], x.shape[-2:]
-        # Leading axes are folded into one: with five axes SDPA falls back to its slow path.
-        qkv = self.qkv(x).reshape(-1, tokens, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        if read is not None:
-            query = query.gather(-2, read.reshape(-1, 1, read.shape[-1], 1).expand(-1, self.heads, -1, query.shape[-1]))
+        width = x.shape[-1]
+        if read is None:
+            query, key, value = self._by_head(self.qkv(x))
+        else:
+            (query,) = self._by_head(self.qkv(take(x, read), 0, width))
+            key, value = self._by_head(self.qkv(x, width))
         mixed = attend(query, key, value, causal=causal)
-        return self.out(mixed.transpose(1, 2).reshape(*leading, query.shape[-2], width))
+        return self.out(mixed.transpose(1, 2).reshape(*x.shape[:-2], query.shape[-2], width))
+
+    def _by_head(self, projected: Float[Tensor, "*batch T nD"]) -> Float[Tensor, "n batches heads T d"]:
+        """Tell queries, keys and values apart, or those of them that are there, and the heads of each.
+
+        Leading axes are folded into one: with five axes SDPA falls back to its slow path.
+        """
+        tokens, count = projected.shape[-2], projected.shape[-1] // self.width
+        parts = projected.reshape(-1, tokens, count, self.heads, self.width // self.heads)
+        return parts.permute(2, 0, 3, 1, 4)
 
 
 def attend(

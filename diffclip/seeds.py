@@ -19,7 +19,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffclip.layers import BatchNorm, Scale, Table
+from diffclip.layers import BatchNorm, Projections, Scale, Table
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -51,13 +51,15 @@ class SeedLinear(SeedLeaf):
     weight: Tensor
     bias: Tensor | None
 
-    def forward(self, x: Float[Tensor, "S *axes i"]) -> Float[Tensor, "S *axes o"]:
-        """Map the last axis."""
-        rows = x.reshape(self.seeds, -1, x.shape[-1])
+    def forward(
+        self, x: Float[Tensor, "S *axes i"], first: int = 0, last: int | None = None
+    ) -> Float[Tensor, "S *axes o"]:
+        """Map the last axis; of the outputs, return those from `first` to before `last`."""
+        rows, weight = x.reshape(self.seeds, -1, x.shape[-1]), self.weight[:, first:last]
         if self.bias is None:
-            mapped = torch.bmm(rows, self.weight.mT)
+            mapped = torch.bmm(rows, weight.mT)
         else:
-            mapped = torch.baddbmm(self.bias[:, None], rows, self.weight.mT)
+            mapped = torch.baddbmm(self.bias[:, None, first:last], rows, weight.mT)
         return mapped.view(*x.shape[:-1], -1)
 
 
@@ -196,7 +198,7 @@ class SeedFolded(nn.Module):
 
 _Leaf = Callable[[Sequence[Any]], nn.Module]
 _SEED: dict[type[nn.Module], _Leaf] = {
-    nn.Linear: SeedLinear,
+    **dict.fromkeys((nn.Linear, Projections), SeedLinear),
     nn.LayerNorm: SeedLayerNorm,
     BatchNorm: SeedBatchNorm,
     **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), SeedBatchNorm),

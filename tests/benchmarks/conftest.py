@@ -104,7 +104,9 @@ def against(benchmark: Any, device: str, sizes: Sizes) -> Callable[..., None]:
         quick: what is measured.
         plain: the baseline, or None where there is none.
         work: how many units of work one call does, and their name: `{"pixels": 1000}`.
-        shares: what part of the work of `plain` one call of `quick` does (below 1 where the rest is shared).
+        rounds: how often.
+        computes: in this process, with torch.
+        facts: noted beside the numbers.
     """
 
     def measure(
@@ -112,6 +114,8 @@ def against(benchmark: Any, device: str, sizes: Sizes) -> Callable[..., None]:
         plain: Callable[[], Any] | None,
         work: dict[str, float] | None = None,
         rounds: int | None = None,
+        *,
+        computes: bool = True,
         **facts: Any,
     ) -> None:
         timer = clock if device == "cuda" else seconds
@@ -123,10 +127,16 @@ def against(benchmark: Any, device: str, sizes: Sizes) -> Callable[..., None]:
                 plain()
                 beside.append(timer() - start)
 
-        quick()  # makes what is made once: optimiser states, graphs
+        if computes:
+            quick()  # makes what is made once: optimiser states, graphs
         benchmark._timer = timer
         benchmark.pedantic(quick, setup=setup, rounds=rounds or sizes.rounds)
-        benchmark.extra_info |= {"plain": beside, "work": work or {}, "gflop": _gflop(quick), "tiny": sizes == TINY}
+        benchmark.extra_info |= {
+            "plain": beside,
+            "work": work or {},
+            "gflop": _gflop(quick) if computes else 0,
+            "tiny": sizes == TINY,
+        }
         benchmark.extra_info |= {"device": device, "device_name": device_name(device), **facts}
         benchmark.extra_info["threads"] = _threads()
 

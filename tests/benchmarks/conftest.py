@@ -43,7 +43,7 @@ class Sizes(NamedTuple):
     shots: int = 40
     pixels: int = 1000
     side: int = 300
-    rounds: int = 3
+    rounds: int = 2
 
 
 TINY = Sizes(window=5, bands=12, batch=8, classes=3, shots=3, pixels=20, side=30, rounds=1)

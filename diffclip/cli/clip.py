@@ -19,7 +19,7 @@ def embed_texts(
     clip_weights: Annotated[
         str, typer.Option(help="open_clip's tag, the path of a file or folder, or random")
     ] = "openai",
-    prompts: Annotated[str, typer.Option(help="prompt sets, as a list: p1,p2,p3,descriptions")] = "p1",
+    prompts: Annotated[str, typer.Option(help="prompt sets, as a list: p1,descriptions,eurosat")] = "p1",
     seed: Annotated[int, typer.Option(min=0, help="of random weights")] = 0,
 ) -> None:
     """Write a scene's class embeddings by a CLIP, for text_tower: file on machines without its weights."""

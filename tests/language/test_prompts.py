@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from diffclip.errors import UserError
-from diffclip.language.prompts import all_prompts, class_prompts
+from diffclip.language.prompts import TEMPLATES, PromptSet, all_prompts, class_prompts
 
 NAMES = ("water", "parking lot 1")
 
@@ -43,3 +45,23 @@ def test_several_sets_follow_one_another():
         "wet",
         "flat",
     ]
+
+
+def test_an_ensemble_says_all_classes_in_one_template_before_the_next():
+    found = all_prompts(["eurosat", "p2"], NAMES)
+    assert found[:4] == [
+        "a centered satellite photo of water.",
+        "a centered satellite photo of parking lot 1.",
+        "a centered satellite photo of a water.",
+        "a centered satellite photo of a parking lot 1.",
+    ]
+    assert len(found) == (3 + 1) * len(NAMES)
+    assert found[-2:] == class_prompts("p2", NAMES)
+
+
+def test_every_set_has_different_sentences_each_with_a_place_for_the_name():
+    assert len(TEMPLATES["resisc45"]) == 18
+    for templates in TEMPLATES.values():
+        assert len(set(templates)) == len(templates)
+        assert all(template.count("{}") == 1 for template in templates)
+    assert {*TEMPLATES, "descriptions"} == set(get_args(PromptSet))

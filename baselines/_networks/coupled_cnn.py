@@ -36,7 +36,9 @@ class CoupledCNN(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(features, classes) for _ in range(3))
         self.register_buffer("trust", torch.ones(3, classes), persistent=False)
 
-    def logits(self, hsi: Float[Tensor, "n L w w"], aux: Float[Tensor, "n C w w"]) -> Float[Tensor, "n 3 K"]:
+    def logits(
+        self, hsi: Float[Tensor, "*batch L w w"], aux: Float[Tensor, "*batch C w w"]
+    ) -> Float[Tensor, "*batch 3 K"]:
         """Return the logits of the cube's, the rasters' and the sum's classifier."""
         of_hsi, of_aux = self.shared(self.hsi(hsi)), self.shared(self.aux(aux))
         features = of_hsi, of_aux, of_hsi + of_aux

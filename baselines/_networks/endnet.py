@@ -31,16 +31,20 @@ class EndNet(nn.Module):
         self.classifier = nn.Sequential(*_encoder([128, 64]), nn.Linear(64, classes))
         self.hsi_decoder, self.aux_decoder = _decoder([128, *_DECODER, bands]), _decoder([128, *_DECODER, features])
 
-    def code(self, hsi: Float[Tensor, "n B 1 1"], aux: Float[Tensor, "n D 1 1"]) -> Float[Tensor, "n 128"]:
+    def code(
+        self, hsi: Float[Tensor, "*batch B 1 1"], aux: Float[Tensor, "*batch D 1 1"]
+    ) -> Float[Tensor, "*batch 128"]:
         """Return what both modalities have to say together."""
         codes = self.hsi_encoder(hsi.flatten(-3)), self.aux_encoder(aux.flatten(-3))
         return self.fusion(torch.cat(codes, dim=-1))
 
-    def rebuilt(self, code: Float[Tensor, "n 128"]) -> tuple[Float[Tensor, "n B"], Float[Tensor, "n D"]]:
+    def rebuilt(self, code: Float[Tensor, "*batch 128"]) -> tuple[Float[Tensor, "*batch B"], Float[Tensor, "*batch D"]]:
         """Return both inputs as rebuilt from the code, each value between 0 and 1."""
         return self.hsi_decoder(code), self.aux_decoder(code)
 
-    def forward(self, hsi: Float[Tensor, "n B 1 1"], aux: Float[Tensor, "n D 1 1"]) -> Float[Tensor, "n K"]:
+    def forward(
+        self, hsi: Float[Tensor, "*batch B 1 1"], aux: Float[Tensor, "*batch D 1 1"]
+    ) -> Float[Tensor, "*batch K"]:
         """Return the logits."""
         return self.classifier(self.code(hsi, aux))
 

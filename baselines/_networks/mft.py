@@ -27,7 +27,7 @@ class HeterogeneousConvolution(nn.Module):
         self.grouped = nn.Conv2d(inputs, filters, 3, padding=1, groups=groups)
         self.pointwise = nn.Conv2d(inputs, filters, 1)
 
-    def forward(self, x: Float[Tensor, "n inputs w w"]) -> Float[Tensor, "n filters w w"]:
+    def forward(self, x: Float[Tensor, "*batch inputs w w"]) -> Float[Tensor, "*batch filters w w"]:
         """Return the sum."""
         return self.grouped(x) + self.pointwise(x)
 

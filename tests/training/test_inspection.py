@@ -16,6 +16,8 @@ from diffclip.scene.scene import Scene, SceneInfo
 from diffclip.steps import inspect_run
 from diffclip.study.cells import Cell
 from diffclip.training.inspection import features, for_display, inspect, reconstruct
+from diffclip.training.pretraining import pretrain
+from diffclip.training.variants import TUNED
 from tests.training.conftest import MASK_RATIO, SIDE, TINY, WINDOW
 
 TIMES = (0, 300, 900)
@@ -136,6 +138,17 @@ def test_pictures_keep_false_colour_and_the_first_raster(shown, scene):
     np.testing.assert_array_equal(kept["hsi_reconstructed"], found["hsi_reconstructed"][..., [4, 2, 0]])
     np.testing.assert_array_equal(kept["aux_noised"], found["aux_noised"][..., :1])
     assert (kept["hsi_limits"][0] < kept["hsi_limits"][1]).all()
+
+
+def test_a_tuned_run_shows_time_steps_that_it_knows_and_no_profiles(scene, make_method, draw_task, tmp_path):
+    chosen = {name: value for name, value in TUNED.items() if not name.startswith("pretrain")} | {"steps": 2}
+    method = make_method(**chosen)
+    settings, path = method.pretraining(WINDOW, MASK_RATIO).settings, tmp_path / "seed-0.safetensors"
+    pretrain(scene.imagery, settings, seed=0, device="cpu", path=path)
+    found = inspect(method, draw_task(pretrained=path), settings, np.arange(60))
+    assert found["times"].tolist() == [0, 30, 90, 210]
+    assert [found[f"{name}_reconstructed"].shape[-1] for name in found["modalities"]] == [3, 1]
+    assert found["features_stage_2"].shape == (60, 32)
 
 
 def test_features_differ_between_stages_and_belong_to_their_pixels(make_method, draw_task, stage_1, checkpoint):

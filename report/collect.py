@@ -50,6 +50,7 @@ COLUMNS = (
     "skipped_classes",
     *COST,
     "seeds_together",
+    "energy_joules",
     *PROVENANCE,
     "fingerprint",
     "options",
@@ -159,5 +160,6 @@ def _row(record: Mapping[str, Any], path: str, grids: list[str]) -> dict[str, An
     if metrics:
         row |= zip(ERRORS, pixel_errors(np.array(record["confusion"])), strict=True)
     cost = record["cost"] or {}
-    # Records of one seed at a time do not tell of it.
-    return row | {key: cost.get(key) for key in COST} | {"seeds_together": cost.get("seeds_together", 1)}
+    # Not every record tells of these.
+    rare = {"seeds_together": cost.get("seeds_together", 1), "energy_joules": cost.get("energy_joules")}
+    return row | {key: cost.get(key) for key in COST} | rare

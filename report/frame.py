@@ -28,7 +28,18 @@ SIGNS = {
     STAND_IN_CLIP: "CLIP weights are random or embedded stand-ins, not the published ones",
     VALIDATED: "chooses among its fits by labels of more pixels than the shots",
 }
-_NUMBERS = {"shots", "seeds_together", "window", "mask_ratio", "seed", *METRICS, *ERRORS, *SPLIT, *COST} - {
+_NUMBERS = {
+    "shots",
+    "seeds_together",
+    "energy_joules",
+    "window",
+    "mask_ratio",
+    "seed",
+    *METRICS,
+    *ERRORS,
+    *SPLIT,
+    *COST,
+} - {
     "device",
     "device_name",
 }

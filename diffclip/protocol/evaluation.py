@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from diffclip.device import device_name
+from diffclip.energy import energy_measured
 from diffclip.errors import UserError
 from diffclip.protocol import provenance
 from diffclip.protocol.catalogue import module_name
@@ -183,12 +184,14 @@ def make_runs(runs: Sequence[Run], paths: Sequence[Path]) -> list[Record]:
 
 
 def _fit_together(runs: Sequence[Run]) -> dict[str, float]:
-    """Fit the runs' methods together; return each one's share of the seconds, how many they are, and the memory."""
+    """Fit the runs' methods together; return each one's share of seconds and joules, their number, and the memory."""
     methods = [run.method for run in runs]
     with _measured(runs[0].device) as spent:
         start = time.perf_counter()
         type(methods[0]).train_many(methods, [run.task for run in runs])
         spent |= {"fit": (time.perf_counter() - start) / len(runs), "together": len(runs)}
+    if "energy" in spent:
+        spent["energy"] /= len(runs)
     return spent
 
 
@@ -218,7 +221,8 @@ def _made(run: Run, path: Path, fitted: dict[str, float]) -> Record:
     predicted = run.classes[scores.argmax(axis=1)]
     confusion = confusion_matrix(run.scene.labels.ravel()[run.tested.test], predicted, run.classes)
     facts = _facts(run)
-    spent |= {**fitted, "memory": max(spent["memory"], fitted.get("memory", 0.0))}
+    both = {key: spent[key] + fitted[key] for key in ("energy",) if key in spent and key in fitted}
+    spent |= {**fitted, **both, "memory": max(spent["memory"], fitted.get("memory", 0.0))}
     record = Record(
         status="ok",
         metrics=metrics_of(confusion, tuple(facts["class_names"])),
@@ -258,19 +262,23 @@ def _confidence(scores: Scores) -> np.ndarray:
 
 @contextmanager
 def _measured(device: str) -> Iterator[dict[str, float]]:
-    """Yield a dictionary that receives the peak memory in MB under "memory"."""
+    """Yield a dictionary that receives the peak memory in MB under "memory", and joules under "energy" if known."""
     spent: dict[str, float] = {}
-    if device == "cuda":
-        import torch
+    with energy_measured(device) as used:
+        if device == "cuda":
+            import torch
 
-        torch.cuda.reset_peak_memory_stats()
-        yield spent
-        spent["memory"] = torch.cuda.max_memory_allocated() / 1e6
-        return
-    yield spent
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 1e6 if sys.platform == "darwin" else 1e3
-    spent["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+            torch.cuda.reset_peak_memory_stats()
+            yield spent
+            spent["memory"] = torch.cuda.max_memory_allocated() / 1e6
+        else:
+            yield spent
+            # Kilobytes on Linux, bytes on macOS.
+            unit = 1e6 if sys.platform == "darwin" else 1e3
+            spent["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        joules = used()
+    if joules is not None:
+        spent["energy"] = joules
 
 
 def _cost(run: Run, spent: dict[str, float]) -> Cost:
@@ -281,6 +289,7 @@ def _cost(run: Run, spent: dict[str, float]) -> Cost:
         alone_because=run.alone_because,
         predict_seconds=spent["predict"],
         peak_memory_mb=spent["memory"],
+        energy_joules=spent.get("energy"),
         parameters=run.method.n_parameters,
         device=run.device,
         device_name=device_name(run.device),

@@ -90,6 +90,11 @@ class Cost(_Typed):
     peak_memory_mb: float = Field(
         description="of the process so far; on a GPU, of the device during the training and testing"
     )
+    energy_joules: float | None = Field(
+        default=None,
+        description="of training and testing, as the GPU's board or the processor's packages count it, with all that "
+        "ran on them beside; of seeds trained together, a share; null where the device does not tell",
+    )
     parameters: int | None
     device: str = Field(description='"cpu" or "cuda"')
     device_name: str

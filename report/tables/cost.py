@@ -10,12 +10,14 @@ from report.tables.marks import run_notes
 from report.tables.table import Cell, Column, Line, Table
 from report.tables.words import NOTHING, number
 
+ENERGY = "energy_joules"
 # Column of runs.csv: heading, decimals.
 MEASURED = {
     "pretrain_seconds": ("Stage 1 (s)", 1),
     "fit_seconds": ("Fit (s)", 2),
     "predict_seconds": ("Predict (s)", 2),
     "peak_memory_mb": ("Memory (MB)", 0),
+    ENERGY: ("Energy (J)", 0),
 }
 
 
@@ -23,7 +25,9 @@ def cost_table(view: View) -> Table:
     """Return what every method costs on a scene under a protocol."""
     shots = view.grid.shots[-1]
     view = view.at_shots(shots)
-    measured = {column: view.scores(column)[:, 0] for column in MEASURED}
+    # Few devices tell their energy; a column of dashes would say nothing.
+    shown = {name: what for name, what in MEASURED.items() if name != ENERGY or view.good[name].notna().any()}
+    measured = {column: view.scores(column)[:, 0] for column in shown}
     expected = len(view.study.seeds)
     lines = []
     for place, (entry, after) in enumerate(with_rule(view.entries)):
@@ -40,7 +44,7 @@ def cost_table(view: View) -> Table:
         stub=("Method",),
         columns=(
             Column("", "Parameters"),
-            *(Column("", label, {"measured": name}, decimals) for name, (label, decimals) in MEASURED.items()),
+            *(Column("", label, {"measured": name}, decimals) for name, (label, decimals) in shown.items()),
             Column("", "Pixels per s"),
         ),
         lines=tuple(lines),
@@ -48,6 +52,7 @@ def cost_table(view: View) -> Table:
             "Stage 1 is shared by all cells that start from the same checkpoint; fit and predict are of the run alone.",
             *_together(view),
             "Memory: of the process so far on a CPU, which libraries share; of the device during the run on a GPU.",
+            *(["Energy: of fit and predict, with all that ran on the device beside."] if ENERGY in shown else []),
             *run_notes(lines),
             *view_notes(view),
         ),

@@ -83,8 +83,8 @@ def _near_cells(view: View, shares: dict[str, np.ndarray] | None, place: int) ->
     expected = len(view.study.seeds)
     for at, shots in enumerate(view.grid.shots):
         here = runs[runs["shots"] == shots]
-        wide = len(here) > 0 and (here["reach"] == "scene").all()
-        yield Words("scene") if wide else number(here["overlap_percent"].mean(), ".1f")
+        told = here["overlap_percent"].mean()
+        yield Words("scene") if len(here) and np.isnan(told) else number(told, ".1f")
         if shares is None:
             yield from (NOTHING, NOTHING, NOTHING)
             continue

@@ -18,7 +18,10 @@ from diffclip.protocol.metrics import confusion_matrix, metrics_of
 from diffclip.protocol.records import read_predictions, read_record
 from diffclip.protocol.splits import draw_validation, window_overlap
 
-TIMES = {"cost": ("pretrain_seconds", "fit_seconds", "predict_seconds", "peak_memory_mb"), "provenance": ("created",)}
+TIMES = {
+    "cost": ("pretrain_seconds", "fit_seconds", "predict_seconds", "peak_memory_mb", "energy_joules"),
+    "provenance": ("created",),
+}
 
 
 class Spy(Method):

@@ -103,3 +103,14 @@ def test_a_number_of_seeds_that_is_asked_for_decides_the_result_of_methods_that_
     assert (Joined().joins_seeds, Alone().joins_seeds) == (True, False)
     assert len(set(prints(Joined))) == 3
     assert len(set(prints(Alone))) == 1
+
+
+def test_joules_are_recorded_where_the_device_tells_and_shared_by_seeds_together(cell, tmp_path, monkeypatch):
+    # Every reading is ten joules further: training together takes ten, testing each seed another ten.
+    counter = iter(range(0, 10_000, 10))
+    monkeypatch.setattr("diffclip.energy.processor_joules", lambda: float(next(counter)))
+    runs, paths = cell(Joined)
+    assert [record.cost.energy_joules for record in make_runs(runs, paths)] == pytest.approx([10 + 10 / 3] * 3)
+    assert make_run(cell(Alone)[0][0], tmp_path / "alone.json").cost.energy_joules == 10.0
+    monkeypatch.setattr("diffclip.energy.processor_joules", lambda: None)
+    assert make_run(cell(Alone)[0][0], tmp_path / "untold.json").cost.energy_joules is None

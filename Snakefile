@@ -42,8 +42,15 @@ include: "workflow/rules/scenes.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/embedded.smk"
 include: "workflow/rules/methods.smk"
+include: "workflow/rules/tasks.smk"
 include: "workflow/rules/inspect.smk"
 include: "workflow/rules/report.smk"
+
+
+# Rules of your own for programs outside of the suite: docs/add-a-baseline.md.
+for path in sorted(glob(f"{workflow.basedir}/workflow/outside/*.smk")):
+
+    include: path
 
 
 rule all:

@@ -25,6 +25,7 @@ from diffclip.protocol.catalogue import make_method
 from diffclip.protocol.checkpoints import Checkpoint, checkpoint_name, make_checkpoints
 from diffclip.protocol.evaluation import Run, make_runs
 from diffclip.protocol.method import Pretraining
+from diffclip.protocol.outside import Outside, export_imagery, export_task
 from diffclip.protocol.provenance import sha256_of
 from diffclip.protocol.records import Identity, Record, read_record
 from diffclip.protocol.sources import sources_sha256
@@ -195,6 +196,7 @@ def _runs(
                     checkpoint,
                     seeds_at_once,
                     embedded_clip=embedded_clip,
+                    answers=_answers(cell, seed, root) if isinstance(method, Outside) else None,
                     cache=root / layout.CACHE,
                 )
             )
@@ -209,6 +211,39 @@ def _embedded_clip(
         return None
     refuse_seen(load_card(card or cell.scene))
     return make_embedded_clip(root / layout.EMBEDDED_CLIP, device=device)
+
+
+def _answers(cell: Cell, seed: int, root: Path) -> Path:
+    """Return what a program outside of the suite wrote for a run."""
+    path = root / layout.ANSWERS.format(**cell.wildcards(), program=cell.variant, seed=seed)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such answers; expected a rule in workflow/outside that makes them for the program "
+            f"{cell.variant} (docs/add-a-baseline.md)"
+        )
+    return path
+
+
+def export_tasks(
+    scene: Scene,
+    protocol: ProtocolName,
+    shots: int,
+    seeds: Sequence[int],
+    root: Path,
+    *,
+    margin: int,
+    on_small_class: OnSmallClass = "error",
+) -> list[Path]:
+    """Write the tasks of some seeds for programs outside of the suite, and the imagery beside; return their paths."""
+    export_imagery(scene.imagery, root / layout.TASK_IMAGERY.format(scene=scene.name))
+    paths = []
+    for seed in seeds:
+        split = make_split(scene, protocol, shots, seed, root, margin=margin, on_small_class=on_small_class)
+        identity = Identity(**asdict(Cell(scene.name, protocol, "outside", "default", shots)), seed=seed)
+        task = Run(identity, Outside(), scene, split).task
+        path = root / layout.TASK.format(scene=scene.name, protocol=protocol, shots=shots, seed=seed)
+        paths.append(export_task(task, split.test, path))
+    return paths
 
 
 def inspect_run(

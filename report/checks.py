@@ -52,8 +52,11 @@ def missing_key(record: Mapping[str, Any]) -> str:
         "provenance": PROVENANCE,
     }
     if record.get("status") == "ok":
-        needed |= {"metrics": (*METRICS, "per_class"), "cost": COST, "confusion": ()}
-    for key in ("status", "reason", "fingerprint", "options", "class_names", *needed):
+        needed |= {"metrics": (*METRICS, "per_class"), "confusion": ()}
+        # Programs outside of the suite are not measured.
+        if record.get("cost") is not None:
+            needed["cost"] = COST
+    for key in ("status", "reason", "fingerprint", "options", "class_names", "cost", *needed):
         if key not in record:
             return f"key {key!r} is missing"
     for block, keys in needed.items():

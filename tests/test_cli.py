@@ -259,3 +259,36 @@ def test_estimate_tells_hours_and_disk_and_what_was_never_measured(diffclip):
     (nearest,) = (line for line in said.out.splitlines() if line.startswith("nearest_mean"))
     assert "(12)" in nearest
     assert f"measured in: {table}" in said.out
+
+
+def test_a_new_baseline_runs_at_once_and_is_not_written_twice(diffclip, tiny_card, tmp_path, monkeypatch):
+    import baselines
+    from diffclip.protocol.catalogue import method_names
+
+    monkeypatch.setattr(baselines, "__path__", [str(tmp_path / "mine"), *baselines.__path__])
+    method_names.cache_clear()
+    try:
+        assert diffclip("new-baseline", "of_mine").status == 0
+        method_names.cache_clear()
+        said = diffclip(*run_words(tiny_card, tmp_path, "--method", "of_mine"))
+        assert "OA " in said.out
+        again = diffclip("new-baseline", "of_mine")
+        assert (again.status, again.err) == (
+            2,
+            "error: name: found 'of_mine', which is there already; expected a new one\n",
+        )
+        assert "found 'Mine', expected lower-case letters" in diffclip("new-baseline", "Mine").err
+    finally:
+        monkeypatch.undo()
+        method_names.cache_clear()
+
+
+def test_a_new_scene_is_a_card_that_loads(diffclip, tmp_path, scene_of):
+    scene = scene_of(np.repeat([[1, 2]], 6, axis=0).repeat(4, axis=1).astype(np.int16))
+    (tmp_path / "files").mkdir()
+    np.savez(tmp_path / "files/all.npz", cube=scene.hsi, dsm=scene.aux, labels=scene.labels)
+    words = ("new-scene", "harbour", "--folder", tmp_path / "files", "--cards", tmp_path)
+    assert diffclip(*words).out.startswith(str(tmp_path / "harbour.yaml"))
+    said = diffclip("scene", tmp_path / "harbour.yaml", "--out", tmp_path / "out")
+    assert "6 x 8 pixels, 2 bands, 1 rasters" in said.out
+    assert "is there already; expected a new name" in diffclip(*words).err

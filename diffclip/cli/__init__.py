@@ -5,7 +5,7 @@ A command is a function with `@app.command()` in the module of its group. It imp
 """
 
 # Importing a group adds its commands, which `--help` lists in this order.
-from diffclip.cli import runs, scenes, methods, clip, studies  # noqa: F401, I001
+from diffclip.cli import runs, scenes, methods, new, clip, studies  # noqa: F401, I001
 from diffclip.cli.app import main
 
 __all__ = ["main"]

@@ -1,4 +1,4 @@
-"""Commands about scenes: `scene`, `split`."""
+"""Commands about scenes: `scene`, `split`, `task`."""
 
 from __future__ import annotations
 
@@ -59,3 +59,26 @@ def split(
         path = out / layout.SPLIT.format(scene=prepared.name, protocol=protocol, shots=shots, seed=seed)
         touch([path])
         typer.echo(f"seed {seed}: {len(drawn.train)} training, {len(drawn.test)} test pixels  {path}")
+
+
+@app.command()
+def task(
+    scene: SceneName,
+    protocol: Protocol = "paper",
+    shots: Annotated[int | None, typer.Option(min=1, help="as for split; left out: write the imagery alone")] = None,
+    seeds: Seeds = "0",
+    margin: Annotated[int, typer.Option(min=1, help="strict: least distance of training and test pixels")] = 1,
+    on_small_class: OnSmallClass = "error",
+    out: Out = Path("results/run"),
+) -> None:
+    """Write what a program outside of the suite is given (.npz, see docs/add-a-baseline.md): no test label is in it."""
+    from diffclip.steps import export_tasks, prepare_scene
+
+    wanted = seeds_of(seeds) if shots is not None else []
+    prepared = prepare_scene(scene, out)
+    paths = export_tasks(prepared, protocol, shots or 1, wanted, out, margin=margin, on_small_class=on_small_class)
+    imagery = out / layout.TASK_IMAGERY.format(scene=prepared.name)
+    # Tasks are made from the imagery: it must not look newer than they are.
+    touch(paths or [imagery])
+    for path in [imagery, *paths]:
+        typer.echo(f"{path.stat().st_size / 1e6:.1f} MB  {path}")

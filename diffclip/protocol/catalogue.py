@@ -17,12 +17,12 @@ from diffclip.errors import UserError, did_you_mean
 from diffclip.protocol.method import Method
 from diffclip.validation import problems
 
-_OURS = {"diffclip": "diffclip.training.method"}
+_OURS = {"diffclip": "diffclip.training.method", "outside": "diffclip.protocol.outside"}
 
 
 @cache
 def method_names() -> tuple[str, ...]:
-    """Return the names of all methods: DiffCLIP and every file in `baselines/` without a leading underscore."""
+    """Return the names of all methods: ours, and every file in `baselines/` without a leading underscore."""
     folders = importlib.import_module("baselines").__path__
     rivals = {path.stem for folder in folders for path in Path(folder).glob("[!_]*.py")}
     return tuple(sorted(rivals | set(_OURS)))

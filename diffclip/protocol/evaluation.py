@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 import resource
 import sys
@@ -24,6 +25,7 @@ from diffclip.protocol.catalogue import module_name
 from diffclip.protocol.checkpoints import Checkpoint
 from diffclip.protocol.method import SCENE_WIDE, Method, Scores
 from diffclip.protocol.metrics import confusion_matrix, metrics_of
+from diffclip.protocol.outside import Outside
 from diffclip.protocol.records import (
     Cost,
     Identity,
@@ -57,6 +59,7 @@ class Run:
             training rounds otherwise, so a number that was asked for decides the result where the method joins seeds.
         alone_because: why the run is made alone although several seeds were to be trained together.
         embedded_clip: the embedded CLIP's weights, for methods whose CLIP weights are "embedded".
+        answers: what a program outside of the suite wrote for this run, for the method "outside".
         cache: folder that runs share, see `FewShotTask` (decides nothing but time).
     """
 
@@ -69,6 +72,7 @@ class Run:
     seeds_at_once: int | None = None
     alone_because: str | None = None
     embedded_clip: Checkpoint | None = None
+    answers: Path | None = None
     cache: Path | None = None
 
     @property
@@ -157,6 +161,8 @@ class Run:
             decided["seeds_at_once"] = self.seeds_at_once
         if self.embedded_clip:
             decided["embedded_clip"] = self.embedded_clip.fingerprint
+        if self.answers:
+            decided["answers"] = hashlib.sha256(self.answers.read_bytes()).hexdigest()
         return provenance.sha256_of(decided)
 
 
@@ -227,7 +233,7 @@ def _made(run: Run, path: Path, fitted: dict[str, float]) -> Record:
         status="ok",
         metrics=metrics_of(confusion, tuple(facts["class_names"])),
         confusion=confusion.tolist(),
-        cost=_cost(run, spent),
+        cost=None if run.answers else _cost(run, spent),
         **facts,
     )
     # Predictions first, and no older record beside them: a record that is there has its own.
@@ -247,6 +253,8 @@ def _scores(run: Run, spent: dict[str, float], fitted: dict[str, float]) -> Scor
     if not fitted:
         if run.method.oracle:
             run.method.truth = run.scene.labels.ravel()
+        if isinstance(run.method, Outside) and run.answers:
+            run.method.answers = run.answers
         run.method.train(run.task)
     trained = time.perf_counter()
     scores = run.method.classify(run.tested.test)

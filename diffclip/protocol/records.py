@@ -129,7 +129,7 @@ class Record(_Typed):
     metrics: Metrics | None = Field(default=None, description="null for a failed run")
     class_names: list[str] = Field(description="rows and columns of the confusion matrix")
     confusion: list[list[int]] | None = Field(default=None, description="truth by row, prediction by column")
-    cost: Cost | None = None
+    cost: Cost | None = Field(default=None, description="null for failed runs and programs outside of the suite")
     provenance: Provenance
 
 

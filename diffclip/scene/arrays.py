@@ -45,6 +45,20 @@ def read_array(path: Path, key: str = "") -> np.ndarray:
     return _numeric(path, key, found)
 
 
+def array_keys(path: Path) -> list[str]:
+    """Return the top-level keys of a .mat or .npz, and one empty key for a file of one array."""
+    path = Path(path)
+    if path.suffix.lower() == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            return list(archive.files)
+    if path.suffix.lower() != ".mat":
+        return [""]
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            return [name for name in file if not name.startswith("#")]
+    return [name for name, _, _ in scipy.io.whosmat(path)]
+
+
 def _numeric(path: Path, key: str, found: Any) -> np.ndarray:
     if isinstance(found, np.ndarray | np.void) and found.dtype.names:
         kind = f"a struct with fields {', '.join(found.dtype.names)}"
@@ -158,3 +172,4 @@ def _refuse_key(path: Path, key: str) -> None:
 
 
 _READERS = {".mat": _read_mat, ".npy": _read_npy, ".npz": _read_npz, ".tif": _read_tiff, ".tiff": _read_tiff}
+SUFFIXES = tuple(_READERS)

@@ -107,7 +107,8 @@ def read_measured(tables: Iterable[Path]) -> list[Measured]:
 def _read(table: Path) -> Iterator[Measured]:
     try:
         with table.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["status"] == "ok"]
+            # Programs outside of the suite are not measured.
+            rows = [row for row in csv.DictReader(file) if row["status"] == "ok" and row["fit_seconds"]]
             for row in rows:
                 yield Measured(
                     source=str(table),

@@ -172,6 +172,14 @@ class StudyJobs:
         scene = pretraining.scene or cell.scene
         return [f"{self.root}/{layout.CHECKPOINT.format(scene=scene, checkpoint=name, seed=seed)}" for seed in seeds]
 
+    def answers(self, wildcards: Any) -> list[str]:
+        """Return what a program outside of the suite must write for a cell; nothing for methods of the suite."""
+        cell = self._cell(wildcards)
+        if cell.method != "outside":
+            return []
+        names = (layout.ANSWERS.format(**cell.wildcards(), program=cell.variant, seed=seed) for seed in self.seeds)
+        return [f"{self.root}/{name}" for name in names]
+
     def method_sources(self, wildcards: Any) -> list[str]:
         """Return the source files that decide a method's results."""
         return _named(source_files([module_name(wildcards.method), "diffclip.protocol.metrics"]))

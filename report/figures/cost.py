@@ -69,7 +69,7 @@ def _points(view: View) -> list[Point]:
     found = []
     for entry in view.rivals:
         runs = of_entry(view.good, entry)
-        if runs.empty:
+        if runs["fit_seconds"].isna().all():  # no run, or a program outside of the suite, which is not measured
             continue
         training = (runs["fit_seconds"] + runs["pretrain_seconds"].fillna(0.0)).mean()
         seconds = {"training": float(training), "predicting": float(runs["predict_seconds"].mean())}

@@ -14,6 +14,8 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +25,7 @@ import torch
 from diffclip.errors import UserError
 from diffclip.protocol.catalogue import find_method, make_method, method_names, module_name
 from diffclip.protocol.method import SCENE_WIDE, Method
+from diffclip.protocol.outside import Outside
 from diffclip.protocol.task import FewShotTask
 from diffclip.scene.scene import Scene
 from tests.baselines.fast import FAST, TINY_CLIP
@@ -95,9 +98,21 @@ def fitted(method: Method, task: FewShotTask, scene: Scene) -> Run:
     """Return the run of a method on a task: scores for every fifth pixel, which are some of every row and column."""
     if method.oracle:
         method.truth = scene.labels.ravel().astype(int)
-    method.train(task)
+    with TemporaryDirectory() as folder:
+        if isinstance(method, Outside):
+            method.answers = some_answers(task, Path(folder) / "answers.csv")
+        method.train(task)
     pixels = np.arange(0, task.scene.n_pixels, 5)
     return Run(method, task, pixels, method.classify(pixels))
+
+
+def some_answers(task: FewShotTask, path: Path) -> Path:
+    """Write what a program outside of the suite could have answered."""
+    scores = np.random.default_rng(0).random((task.scene.n_pixels, len(task.classes)))
+    lines = [",".join(["pixel", *map(str, task.classes)])]
+    lines += [",".join(map(str, [pixel, *row])) for pixel, row in enumerate(scores.tolist())]
+    path.write_text("\n".join(lines))
+    return path
 
 
 @pytest.fixture(scope="module")

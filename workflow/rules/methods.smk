@@ -7,6 +7,7 @@ rule method:
         splits=study.splits,
         checkpoints=study.checkpoints,
         embedded_clip=study.embedded_clip_of,
+        answers=study.answers,
         sources=study.method_sources,
     output:
         update(

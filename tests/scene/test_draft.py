@@ -1,0 +1,66 @@
+"""A first card is guessed from the files, and loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from diffclip.errors import UserError
+from diffclip.scene.draft import draft_card
+from diffclip.scene.load import load_scene
+
+LABELS = np.repeat([[0, 3], [1, 7]], 6, axis=0).repeat(5, axis=1)  # (12, 10)
+GENERATOR = np.random.default_rng(0)
+CUBE, DSM = GENERATOR.random((12, 10, 8)), GENERATOR.random((12, 10))
+
+
+def drafted(folder: Path) -> Path:
+    card = folder / "here.yaml"
+    card.write_text(draft_card("Here", folder, str(folder)))
+    return card
+
+
+def check(card: Path) -> None:
+    scene = load_scene(card)
+    np.testing.assert_allclose(scene.hsi, CUBE, rtol=1e-6)
+    np.testing.assert_allclose(scene.aux[..., 0], DSM, rtol=1e-6)
+    np.testing.assert_array_equal(scene.labels, np.searchsorted([1, 3, 7], LABELS) * (LABELS > 0) + (LABELS > 0))
+    assert scene.class_names == ("class 1", "class 3", "class 7")
+
+
+def test_files_with_their_axes_in_any_order_become_a_scene(tmp_path):
+    np.save(tmp_path / "a.npy", CUBE.transpose(2, 1, 0))
+    np.save(tmp_path / "b.npy", DSM.T)
+    np.save(tmp_path / "c.npy", LABELS.astype(float))
+    check(drafted(tmp_path))
+
+
+def test_keys_are_named_where_a_file_holds_several_arrays(tmp_path):
+    savemat(tmp_path / "all.mat", {"cube": CUBE, "dsm": DSM, "gt": LABELS, "name": "harbour"})
+    card = drafted(tmp_path)
+    assert 'hsi: {file: "all.mat", key: "cube"}' in card.read_text()
+    check(card)
+
+
+def test_a_map_that_is_called_labels_goes_before_another_of_few_whole_numbers(tmp_path):
+    np.savez(tmp_path / "all.npz", a_floor=np.round(3 * DSM), cube=CUBE, labels=LABELS)
+    assert 'labels: {file: "all.npz", key: "labels"}' in drafted(tmp_path).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"cube": CUBE, "dsm": DSM}, "expected a label map: two axes, few whole numbers"),
+        ({"gt": LABELS, "dsm": DSM}, "expected a cube with the grid of all.npz"),
+        ({"gt": LABELS, "cube": CUBE, "dsm": DSM[1:]}, "expected an auxiliary raster with the grid of all.npz"),
+    ],
+)
+def test_what_is_missing_is_said_with_what_was_found(tmp_path, arrays, message):
+    np.savez(tmp_path / "all.npz", **arrays)
+    with pytest.raises(UserError, match=message):
+        drafted(tmp_path)
+    with pytest.raises(UserError, match="no such folder"):
+        draft_card("Here", tmp_path / "absent", "")

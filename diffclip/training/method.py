@@ -12,7 +12,7 @@ from diffclip.errors import UserError
 from diffclip.protocol.method import SCENE_WIDE, Axis, Method, Pretraining, Scores
 from diffclip.protocol.task import FewShotTask
 from diffclip.scene.scene import PixelIndex
-from diffclip.training.options import Options
+from diffclip.training.options import Options, mask_ratio_of
 from diffclip.training.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class DiffCLIPMethod(Method):
     def axes(self) -> frozenset[Axis]:  # type: ignore[override]
         """The mask ratio matters to stage 1 alone, and there to modalities that have none of their own."""
         options = self.options
-        asked = "hsi" in options.modalities or options.aux_mask_ratio is None
+        asked = any(mask_ratio_of(name, options.mask_ratios, None) is None for name in options.modalities)
         masked = options.pretrain != "none" and options.masking and asked
         return frozenset({"window", "mask_ratio"} if masked else {"window"})
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 from diffclip.language.prompts import Prompts
 from diffclip.scene.scene import Scaling
@@ -18,6 +18,8 @@ _STAGE_1 = (
     "hidden_weight", "visible_weight", "pretrain_batch", "pretrain_lr", "pretrain_schedule", "pretrain_weight_decay",
     "precision",
 )  # fmt: skip
+
+Otherwise = TypeVar("Otherwise", float, None)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Options:
             training pixels alone ("labelled"), or "none".
         pretrain_scene: card's name of another scene for stage 1; "" is the tested one.
         masking: False hides nothing (plain denoising; without diffusion too, a plain autoencoder).
-        aux_mask_ratio: share of hidden tokens of auxiliary rasters; None is the study's mask ratio.
+        mask_ratios: shares of hidden tokens by modality, "aux" for all auxiliary ones that are not named; those
+            without an entry have the study's mask ratio.
         crops: stage 1 cuts one pixel off the border of every second window and stretches the rest.
         diffusion: False hides tokens without adding noise (a plain masked autoencoder).
         diffusion_steps: of the noise schedule.
@@ -95,7 +98,7 @@ class Options:
     pretrain: Literal["scene", "labelled", "none"] = "scene"
     pretrain_scene: str = ""
     masking: bool = True
-    aux_mask_ratio: float | None = None
+    mask_ratios: dict[str, float] = field(default_factory=dict)
     crops: bool = False
     diffusion: bool = True
     diffusion_steps: int = 1000
@@ -150,16 +153,30 @@ class Options:
     def stage_1(self, window: int | None, mask_ratio: float | None) -> dict[str, Any]:
         """Return everything that decides the weights of stage 1, as JSON values."""
         ratio = mask_ratio if self.masking and mask_ratio is not None else 0.0
-        aux_ratio = self.aux_mask_ratio if self.masking and self.aux_mask_ratio is not None else ratio
         length = "pretrain_epochs" if self.pretrain == "labelled" else "pretrain_steps"
         return {
             "window": window,
             "mask_ratio": ratio,
-            "aux_mask_ratio": aux_ratio,
+            "mask_ratios": self._own_ratios(ratio) if self.masking else {},
             "modalities": list(self.modalities),
             "reference_quirks": [quirk for quirk in self.reference_quirks if quirk in STAGE_1],
             **{name: getattr(self, name) for name in (*_STAGE_1, length)},
         }
+
+    def _own_ratios(self, ratio: float) -> dict[str, float]:
+        """Return the entries of `mask_ratios` that change something where the study's is `ratio`."""
+        others = self.mask_ratios.get("aux", ratio)
+        return {
+            name: own
+            for name, own in sorted(self.mask_ratios.items())
+            if own != (ratio if name in ("hsi", "aux") else others)
+        }
+
+
+def mask_ratio_of(name: str, mask_ratios: Mapping[str, float], otherwise: Otherwise) -> float | Otherwise:
+    """Return the mask ratio of a modality: its own, that of all auxiliary ones, or `otherwise`."""
+    others = otherwise if name == "hsi" else mask_ratios.get("aux", otherwise)
+    return mask_ratios.get(name, others)
 
 
 def _sizes(options: Options) -> Iterator[str]:
@@ -190,7 +207,7 @@ def _where_stage_1_learns(options: Options) -> Iterator[str]:
 def _ranges(options: Options) -> Iterator[str]:
     limit, steps = options.time_limit, options.diffusion_steps
     within = {
-        "aux_mask_ratio": (options.aux_mask_ratio is None or 0 <= options.aux_mask_ratio < 1, "0 <= ratio < 1"),
+        "mask_ratios": (all(0 <= ratio < 1 for ratio in options.mask_ratios.values()), "0 <= ratio < 1"),
         "time_limit": (limit is None or 1 <= limit <= steps, f"1 to diffusion_steps, {steps}"),
         "token_drop": (0 <= options.token_drop < 1, "0 <= share < 1"),
         "layer_decay": (0 < options.layer_decay <= 1, "0 < factor <= 1"),

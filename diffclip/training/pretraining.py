@@ -23,6 +23,7 @@ from diffclip.randomness import rng, seeded_torch, torch_generator
 from diffclip.scene.scene import Imagery
 from diffclip.seeds import apart, together
 from diffclip.training.optimisation import stage_1_optimiser
+from diffclip.training.options import mask_ratio_of
 from diffclip.training.updates import Batch, Updates, computed_in, stacked
 from diffclip.training.windows import SceneWindows, architecture, batches, cropped
 
@@ -200,7 +201,7 @@ def kept_of(modalities: Sequence[str], options: Any, draws: Sequence[Tensor]) ->
         options: stage 1's settings: mask ratios and quirks.
         draws: per modality, (..., T) uniform random numbers.
     """
-    ratios = [options.mask_ratio if name == "hsi" else options.aux_mask_ratio for name in modalities]
+    ratios = [mask_ratio_of(name, options.mask_ratios, options.mask_ratio) for name in modalities]
     misplaced = "lidar_mask_order" in options.reference_quirks
     exact = "mask_rounding" not in options.reference_quirks
     return [

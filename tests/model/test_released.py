@@ -235,7 +235,7 @@ def test_stage_1_predicts_and_costs_what_the_released_code_does(reference, pretr
 
     # The order that puts tokens back is a draw of the same order.
     draws = [stored["ids_restore"].float(), stored["ids_restore_LIDAR"].float()]
-    options = SimpleNamespace(mask_ratio=0.7, aux_mask_ratio=0.7, reference_quirks=["lidar_mask_order"])
+    options = SimpleNamespace(mask_ratio=0.7, mask_ratios={}, reference_quirks=["lidar_mask_order"])
     kept = kept_of(["hsi", "aux"], options, draws)
     for seen, mask in zip(kept, ("mask", "mask_LIDAR"), strict=True):
         assert torch.equal(seen.hidden, stored[mask].bool())

@@ -100,9 +100,9 @@ def _kept(make_method, mask_ratio, **options):
     [
         ({}, [10, 10]),
         ({"masking": False}, [25, 25]),
-        ({"aux_mask_ratio": 0.2}, [10, 20]),
-        ({"aux_mask_ratio": 0.0}, [10, 25]),
-        ({"aux_mask_ratio": 0.2, "masking": False}, [25, 25]),
+        ({"mask_ratios": {"aux": 0.2}}, [10, 20]),
+        ({"mask_ratios": {"aux": 0.0}}, [10, 25]),
+        ({"mask_ratios": {"aux": 0.2}, "masking": False}, [25, 25]),
     ],
 )
 def test_so_many_tokens_are_kept_of_each_modality(make_method, options, expected):
@@ -116,9 +116,12 @@ def test_so_many_tokens_are_kept_of_each_modality(make_method, options, expected
         ({"pretrain": "labelled"}, True),
         ({"pretrain": "none"}, False),
         ({"masking": False}, False),
-        ({"aux_mask_ratio": 0.3}, True),
-        ({"aux_mask_ratio": 0.3, "modalities": ("aux",)}, False),
+        ({"mask_ratios": {"aux": 0.3}}, True),
+        ({"mask_ratios": {"aux": 0.3}, "modalities": ("aux",)}, False),
         ({"modalities": ("aux",)}, True),
+        ({"mask_ratios": {"hsi": 0.5, "aux": 0.3}}, False),
+        ({"mask_ratios": {"hsi": 0.5, "lidar": 0.3}, "modalities": ("hsi", "lidar", "sar")}, True),
+        ({"mask_ratios": {"lidar": 0.3}, "modalities": ("lidar",)}, False),
     ],
 )
 def test_the_mask_ratio_is_an_axis_where_it_hides_something(make_method, options, masked):
@@ -127,15 +130,15 @@ def test_the_mask_ratio_is_an_axis_where_it_hides_something(make_method, options
 
 
 def test_a_mask_ratio_of_its_own_equal_to_the_studys_shares_the_checkpoint(make_method):
-    plain, own = make_method().pretraining(5, 0.6), make_method(aux_mask_ratio=0.6).pretraining(5, 0.6)
+    plain, own = make_method().pretraining(5, 0.6), make_method(mask_ratios={"aux": 0.6}).pretraining(5, 0.6)
     assert plain == own
-    assert make_method(aux_mask_ratio=0.5).pretraining(5, 0.6) != plain
+    assert make_method(mask_ratios={"aux": 0.5}).pretraining(5, 0.6) != plain
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.0])
 def test_a_mask_ratio_that_is_none_is_refused(ratio):
-    with pytest.raises(UserError, match=f"found aux_mask_ratio {ratio}, expected 0 <= ratio < 1"):
-        checked_method("diffclip", "x", {"aux_mask_ratio": ratio})
+    with pytest.raises(UserError, match=r"found mask_ratios {'aux': .*}, expected 0 <= ratio < 1"):
+        checked_method("diffclip", "x", {"mask_ratios": {"aux": ratio}})
 
 
 def test_neither_noise_nor_masks_leave_a_plain_autoencoder(scene, make_method, learned, tmp_path):
@@ -149,7 +152,13 @@ def test_neither_noise_nor_masks_leave_a_plain_autoencoder(scene, make_method, l
 
 @pytest.mark.parametrize(
     "change",
-    [{"masking": False}, {"aux_mask_ratio": 0.2}, {"crops": True}, {"modalities": ("hsi",)}, {"shared_encoder": False}],
+    [
+        {"masking": False},
+        {"mask_ratios": {"aux": 0.2}},
+        {"crops": True},
+        {"modalities": ("hsi",)},
+        {"shared_encoder": False},
+    ],
 )
 def test_an_ablation_of_stage_1_changes_its_weights(learned, change):
     assert learned(**change).read_bytes() != learned().read_bytes()

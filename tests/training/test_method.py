@@ -28,7 +28,7 @@ STAGE_1: dict[str, Any] = {
     "modalities": ("hsi",),
     "shared_encoder": False,
     "masking": False,
-    "aux_mask_ratio": 0.3,
+    "mask_ratios": {"aux": 0.3},
     "crops": True,
     "diffusion": False,
     "diffusion_steps": 10,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from diffclip.errors import UserError
 from diffclip.training.finetuning import finetune
 from diffclip.training.inspection import for_display, reconstruct
-from diffclip.training.pretraining import pretrain
+from diffclip.training.pretraining import kept_of, pretrain
 from diffclip.training.windows import SceneWindows
 
 NAMES = ["hsi", "lidar", "sar"]
@@ -84,6 +85,27 @@ def test_every_modality_counts(make_method, draw_task, imagery, name):
     options = make_method(pretrain="none").options
     first, second = (finetune(dataclasses.replace(draw_task(), scene=x), options)[0] for x in (imagery, other))
     assert not np.array_equal(first.head.weight.detach(), second.head.weight.detach())
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ({}, [10, 10, 10]),
+        ({"aux": 0.2}, [10, 20, 20]),
+        ({"aux": 0.2, "sar": 0.6}, [10, 20, 10]),
+        ({"hsi": 0.8, "lidar": 0.0}, [5, 25, 10]),
+    ],
+)
+def test_each_modality_may_hide_a_share_of_its_own(stage_1, ratios, expected):
+    settings = SimpleNamespace(**stage_1(mask_ratios=ratios))
+    kept = kept_of(NAMES, settings, [torch.rand(2, 25) for _ in NAMES])
+    assert [seen.index.shape[-1] for seen in kept] == expected
+
+
+def test_a_share_of_its_own_that_changes_nothing_shares_the_checkpoint(stage_1):
+    assert stage_1(mask_ratios={"sar": 0.6, "hsi": 0.6}) == stage_1()
+    assert stage_1(mask_ratios={"aux": 0.2, "sar": 0.2}) == stage_1(mask_ratios={"aux": 0.2})
+    assert stage_1(mask_ratios={"aux": 0.2, "sar": 0.6}) != stage_1(mask_ratios={"aux": 0.2})
 
 
 def test_pictures_show_all_of_them_in_the_networks_order(imagery, learned):

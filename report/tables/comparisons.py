@@ -15,13 +15,13 @@ from report.tables.words import NOTHING, interval, number, p_value
 
 COLUMNS = (
     Column("", "Shots"),
+    Column("", "Verdict", words=True),
     Column("", "Difference"),
     Column("", "95 % interval"),
     Column("", "Pairs"),
     Column("", "p"),
     Column("", "p (Holm)"),
     Column("", "Could show"),
-    Column("", "Verdict", words=True),
 )
 
 
@@ -74,18 +74,18 @@ def _against(view: View, shots: int, best: Highest, mean: float) -> Iterator[Lin
     first = view.entries[best.place]
     keys = {"shots": shots, "highest": first.name}
     blank = (NOTHING,) * (len(COLUMNS) - 2)
-    cells: tuple[Words, ...] = (Words(str(shots), shots), *blank, Words(f"highest: {mean:.2f}", "highest"))
+    cells: tuple[Words, ...] = (Words(str(shots), shots), Words(f"highest: {mean:.2f}", "highest"), *blank)
     yield Line((first.name + first.signs,), cells, keys={**keys, **entry_keys(first)}, after_rule=True)
     for place, found in best.against.items():
         entry = view.entries[place]
         cells = (
             Words(str(shots), shots),
+            Words(verdict(found)),
             number(found.difference, "+.2f"),
             interval(found.interval),
             Words(str(found.pairs), found.pairs),
             p_value(found.p),
             p_value(found.corrected),
             number(found.detectable, ".1f"),
-            Words(verdict(found)),
         )
         yield Line((entry.name + entry.signs,), cells, keys={**keys, **entry_keys(entry)})

@@ -29,7 +29,8 @@ body {{ font: 14px/1.45 system-ui, sans-serif; margin: 1rem; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; border-block: 2px solid; }}
 th, td {{ padding: .15rem .5rem; white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }}
-th[scope=row], td.words {{ text-align: left; font-weight: normal; }}
+th[scope=row] {{ text-align: left; font-weight: normal; }}
+.words {{ text-align: left; white-space: normal; }}
 thead, tbody + tbody {{ border-top: 1px solid; }}
 </style>
 </head>
@@ -74,7 +75,7 @@ def _head(table: Table) -> str:
     grouped = any(column.group for column in table.columns)
     tall = ' rowspan="2"' if grouped else ""
     stubs = "".join(f'<th scope="col"{tall}>{escape(text)}</th>' for text in table.stub)
-    labels = "".join(f'<th scope="col">{escape(column.label)}</th>' for column in table.columns)
+    labels = "".join(f'<th scope="col"{_kind(column)}>{escape(column.label)}</th>' for column in table.columns)
     if not grouped:
         return f"<tr>{stubs}{labels}</tr>"
     groups = ((group, len(list(found))) for group, found in groupby(column.group for column in table.columns))
@@ -92,8 +93,7 @@ def _cell(cell: Cell, mark: Mark, column: Column) -> str:
     if isinstance(cell, Words):
         number = cell.plain.low if isinstance(cell.plain, Interval) else cell.plain
         value = "" if isinstance(number, str) else f' data-value="{number:.6g}"'
-        kind = ' class="words"' if column.words else ""
-        return f"<td{kind}{value}>{escape(cell.text)}</td>"
+        return f"<td{_kind(column)}{value}>{escape(cell.text)}</td>"
     runs = "" if cell.complete else f" <small>({cell.n} of {cell.expected})</small>"
     if cell.mean is None:
         return f"<td>–{runs}</td>"
@@ -101,6 +101,11 @@ def _cell(cell: Cell, mark: Mark, column: Column) -> str:
     marked = {"best": f"<strong>{mean}</strong>", "highest": f"<u>{mean}</u>", "tied": f"{mean} {TIED}", "": mean}[mark]
     spread = "" if cell.std is None else f" <small>± {cell.std:.{column.decimals}f}</small>"
     return f'<td data-value="{cell.mean:.6g}"{_intervals(cell)}>{marked}{spread}{runs}</td>'
+
+
+def _kind(column: Column) -> str:
+    """Return the attribute of columns of words, which stand to the left and go on in further lines."""
+    return ' class="words"' if column.words else ""
 
 
 def _intervals(cell: Summary) -> str:

@@ -105,6 +105,12 @@ def _verdict(ranks: Ranks | None, place: int, first: int) -> str:
     return "ranks lower" if ranks.significant and apart else "not told apart from the first"
 
 
+def _f_test(ranks: Ranks) -> str:
+    if ranks.p_iman_davenport == 0.0:
+        return "all blocks rank alike, of which the F test makes nothing"
+    return f"as an F test (Iman and Davenport): p = {ranks.p_iman_davenport:.3g}"
+
+
 def _notes(found: Blocks, ranks: Ranks | None) -> list[str]:
     notes = []
     if ranks is None:
@@ -115,7 +121,7 @@ def _notes(found: Blocks, ranks: Ranks | None) -> list[str]:
     else:
         notes += [
             f"Friedman's test over {ranks.blocks} blocks and {len(found.entries)} methods, by permutation: "
-            f"p = {ranks.p:.3g}; as an F test (Iman and Davenport): p = {ranks.p_iman_davenport:.3g}.",
+            f"p = {ranks.p:.3g}; {_f_test(ranks)}.",
             f"Nemenyi: mean ranks that differ by more than {ranks.critical_difference:.2f} differ at {ALPHA:.0%}. "
             "Blocks of one scene share its pixels and are not independent, so that p is smaller than it should be.",
         ]

@@ -1,0 +1,67 @@
+"""Write measurements into docs/performance.md: `python tests/benchmarks/table.py FILE` (of `--benchmark-json`).
+
+Every device has a table of its own there, between two comments; measuring on one leaves the others as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+HEADS = ("measured", "seconds", "plain, seconds", "times faster", "work per second", "GFLOP per second")
+
+
+def rows(found: dict[str, Any]) -> list[list[str]]:
+    """Return a row for every measurement: the least of its rounds, against the least of the baseline's."""
+    return [_row(one) for one in found["benchmarks"]]
+
+
+def _row(one: dict[str, Any]) -> list[str]:
+    facts, seconds = one["extra_info"], one["stats"]["min"]
+    plain = min(facts.get("plain") or [0.0])
+    gflop = facts.get("gflop", 0.0)
+    work = [f"{count / seconds:.4g} {name}" for name, count in facts.get("work", {}).items()]
+    words = one["name"].removeprefix("test_").replace("_", " ").replace("[", ", ").removesuffix("]")
+    return [
+        words,
+        f"{seconds:.3g}",
+        f"{plain:.3g}" if plain else "",
+        f"{plain / seconds:.2f}" if plain else "",
+        ", ".join(work),
+        f"{gflop / seconds:.0f}" if gflop > 0.1 else "",
+    ]
+
+
+def table(found: dict[str, Any]) -> str:
+    """Return a Markdown table under a line that says what it was measured on."""
+    facts = next(one["extra_info"] for one in found["benchmarks"] if "device_name" in one["extra_info"])
+    commit = found["commit_info"]["id"][:7] + ("+" if found["commit_info"]["dirty"] else "")
+    counted = "seconds on the clock" if facts["device"] == "cuda" else "processor seconds"
+    threads = "" if facts["device"] == "cuda" else f", {facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
+    line = f"{facts['device_name']} ({facts['device']}{threads}), commit {commit}, {counted}."
+    return f"{line}\n\n{tabulate(rows(found), HEADS, tablefmt='github', disable_numparse=True)}\n"
+
+
+def written(page: str, found: dict[str, Any]) -> str:
+    """Return the page with the table of the measurements' device in its place.
+
+    Raises:
+        SystemExit: they were made with tiny sizes, or the page has no place for them.
+    """
+    if any(one["extra_info"].get("tiny") for one in found["benchmarks"]):
+        raise SystemExit("found measurements of tiny sizes, expected those of the paper's")
+    device = next(one["extra_info"]["device"] for one in found["benchmarks"] if "device" in one["extra_info"])
+    place = re.compile(rf"(<!-- measured on {device} -->\n).*?(<!-- end -->)", re.DOTALL)
+    if not place.search(page):
+        raise SystemExit(f"{PAGE}: found no place for {device}")
+    return place.sub(lambda match: f"{match[1]}\n{table(found)}\n{match[2]}", page, count=1)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text(), json.loads(Path(sys.argv[1]).read_text())))

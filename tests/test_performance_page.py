@@ -1,0 +1,39 @@
+"""The table of measurements says what was measured, and goes where its device belongs."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks import table
+
+PAGE = (
+    "# Speed\n<!-- measured on cpu -->\nold\n<!-- end -->\nbetween\n<!-- measured on cuda -->\nnone yet\n<!-- end -->\n"
+)
+
+
+def measured(**facts):
+    info = {"device": "cpu", "device_name": "Some CPU", "threads": 2, "plain": [5.0, 4.0], "gflop": 20.0, "tiny": False}
+    one = {
+        "name": "test_a_step_of_stage_1[bf16-1]",
+        "stats": {"min": 2.0},
+        "extra_info": info | {"work": {"windows": 128}} | facts,
+    }
+    return {"commit_info": {"id": "0123456789", "dirty": False}, "benchmarks": [one]}
+
+
+def test_a_table_takes_the_place_of_its_devices_older_one():
+    page = table.written(PAGE, measured())
+    assert "Some CPU (cpu, 2 threads), commit 0123456, processor seconds." in page
+    (row,) = (line for line in page.splitlines() if "stage 1" in line)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells == ["a step of stage 1, bf16-1", "2", "4", "2.00", "64 windows", "10"]
+    assert "old" not in page
+    assert "none yet" in page
+    assert table.written(page, measured()) == page
+
+
+def test_tiny_sizes_and_unknown_places_are_refused():
+    with pytest.raises(SystemExit, match="tiny"):
+        table.written(PAGE, measured(tiny=True))
+    with pytest.raises(SystemExit, match="no place for cpu"):
+        table.written("# Speed\n", measured())

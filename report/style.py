@@ -127,7 +127,9 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
         # A ligature would be a second font in the PDF, and no reader could search for "DiffCLIP".
         text.set_fontfeatures(["-liga"])
     # The layout is found once; both files then share it.
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
     figure.set_layout_engine("none")
     for form, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
         target = Path(str(path).replace("{format}", form))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from diffclip.files import write_atomically
 from report.captions import heading
@@ -126,11 +126,25 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
     for text in figure.findobj(Text):
         # A ligature would be a second font in the PDF, and no reader could search for "DiffCLIP".
         text.set_fontfeatures(["-liga"])
-    # The layout is found once; both files then share it.
+    # The layout is found once, and both files share it. Canvases are asked themselves: savefig would draw each file
+    # twice, the first time only to find a layout.
     engine = figure.get_layout_engine()
-    if engine is not None:
+    if engine is not None and figure.axes:
         engine.execute(figure)
     figure.set_layout_engine("none")
-    for form, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
-        target = Path(str(path).replace("{format}", form))
-        yield write_atomically(target, partial(figure.savefig, format=form, metadata=metadata))
+    for form, write in (("pdf", _write_pdf), ("png", _write_png)):
+        yield write_atomically(Path(str(path).replace("{format}", form)), partial(write, figure))
+
+
+def _write_pdf(figure: Figure, file: BinaryIO) -> None:
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+    FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})
+
+
+def _write_png(figure: Figure, file: BinaryIO) -> None:
+    from matplotlib import rcParams
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(rcParams["savefig.dpi"])
+    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})

@@ -22,15 +22,26 @@ if TYPE_CHECKING:
 AXIS_LABELS = {"mask_ratio": "mask ratio", "window": "window (pixels)"}
 PANEL_HEIGHT = 2.0
 ASIDE = 0.012  # share of the axis, from one line's bars to the next
+# More lines than these hide each other's bars: then only the study's own value has them.
+MOST_BARS = 3
+SCALE = "viridis"
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of a panel; `place` decides its look, the same value having the same look in every panel."""
+    """A line of a panel; `place` decides its look, the same value having the same look in every panel.
+
+    Attributes:
+        name: in the legend.
+        place: among the lines.
+        points: (value of the axis, summary).
+        own: whether it is the line of the study's own value, or of the nearest to it.
+    """
 
     name: str
     place: int
     points: tuple[tuple[float, Summary], ...]
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,8 @@ def sweep_figure(view: View, name: str) -> Figure:
     fixed = [f"{AXIS_LABELS[axis].split(' (')[0]} {found[0]:g}" for axis, found in values.items() if len(found) == 1]
     kept = f" Kept: {', '.join(fixed)}." if fixed else ""
     note = f"Points: mean OA; {spread if len(view.study.seeds) > 1 else single}.{kept}"
+    if any(_crowded(panel) for panel in panels):
+        note += " Of many lines, only that of the study's own value, or the nearest to it, is thick and has bars."
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     width = PAGE if columns == 2 else PAGE * 0.7
@@ -101,10 +114,12 @@ def _against(view: View, runs: pd.DataFrame, axis: str, other: str) -> Iterator[
         if points:
             yield Curve("", 0, points)
         return
+    own = view.study.window if other == "window" else view.study.mask_ratio
+    nearest = min(values, key=lambda value: abs(value - own))
     for place, value in enumerate(values):
         points = _points(view, runs[runs[other] == value], axis)
         if points:
-            yield Curve(f"{value:g}", place, points)
+            yield Curve(f"{value:g}", place, points, value == nearest)
 
 
 def _points(view: View, runs: pd.DataFrame, axis: str) -> tuple[tuple[float, Summary], ...]:
@@ -126,23 +141,40 @@ def _limits(panels: Sequence[Panel]) -> tuple[int, int]:
     return max(0, min(low, high - 10)), high
 
 
+def _crowded(panel: Panel) -> bool:
+    """Return whether a panel has so many values of one axis that their order shall be seen as a scale of colours."""
+    return bool(panel.legend) and len(panel.curves) > MOST_BARS
+
+
+def _shade(number: int, count: int) -> str:
+    """Return a colour of the scale, without its lightest part, which white paper swallows."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return to_hex(colormaps[SCALE](0.85 * number / max(count - 1, 1)))
+
+
 def _draw(axes: Axes, panel: Panel, limits: tuple[int, int]) -> None:
     ticks = sorted({x for curve in panel.curves for x, _ in curve.points})
+    crowded = _crowded(panel)
     # Bars of one value of x stand side by side.
-    aside = ASIDE * (ticks[-1] - ticks[0])
+    aside = 0.0 if crowded else ASIDE * (ticks[-1] - ticks[0])
     for number, curve in enumerate(panel.curves):
         style = look(curve.place)
         shift = aside * (number - (len(panel.curves) - 1) / 2)
         axes.errorbar(
             [x + shift for x, _ in curve.points],
             [float(summary.mean or 0.0) for _, summary in curve.points],
-            yerr=[summary.std or 0.0 for _, summary in curve.points],
-            color=style.colour,
+            yerr=None if crowded and not curve.own else [summary.std or 0.0 for _, summary in curve.points],
+            color=_shade(number, len(panel.curves)) if crowded else style.colour,
             marker=style.marker,
-            linestyle=style.dashes,
+            markersize=4.5 if curve.own or not crowded else 3,
+            linestyle=style.dashes if not crowded else "-",
+            linewidth=1.8 if crowded and curve.own else 0.8 if crowded else 1.3,
             elinewidth=0.8,
             capsize=1.5,
             label=curve.name,
+            zorder=3 if curve.own else 2,
         )
     axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axes.set_xlabel(AXIS_LABELS[panel.axis])

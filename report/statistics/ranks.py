@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -25,16 +26,23 @@ class Ranks:
         p: of Friedman's statistic under permutations within blocks, that all methods rank alike; right for few blocks.
         p_iman_davenport: of the F test that Demsar prefers to the chi-squared one, for many blocks; 0 where all blocks
             rank alike, however few they are.
-        nemenyi: (k, k) p values of Nemenyi's test of every pair.
         critical_difference: least difference of two mean ranks that is significant at 5 %.
+        scores: (N, k) what was ranked.
     """
 
     average: Float[np.ndarray, " k"]
     blocks: int
     p: float
     p_iman_davenport: float
-    nemenyi: Float[np.ndarray, "k k"]
     critical_difference: float
+    scores: Float[np.ndarray, "N k"]
+
+    @cached_property
+    def nemenyi(self) -> Float[np.ndarray, "k k"]:
+        """P values of Nemenyi's test of every pair; found when asked for, as the package takes long to load."""
+        from scikit_posthocs import posthoc_nemenyi_friedman
+
+        return posthoc_nemenyi_friedman(self.scores).to_numpy()
 
     @property
     def significant(self) -> bool:
@@ -70,7 +78,7 @@ def ranks_over(scores: Float[np.ndarray, "N k"]) -> Ranks | None:
     degrees, rest = methods - 1, blocks * (methods - 1) - chi2
     # All blocks in the same order leave nothing for the denominator.
     p_f = 0.0 if rest <= 1e-12 else float(f.sf((blocks - 1) * chi2 / rest, degrees, degrees * (blocks - 1)))
-    return Ranks(average, blocks, _permutation_p(ranks), p_f, _nemenyi(scores), critical_difference(methods, blocks))
+    return Ranks(average, blocks, _permutation_p(ranks), p_f, critical_difference(methods, blocks), scores)
 
 
 def _permutation_p(ranks: Float[np.ndarray, "N k"]) -> float:
@@ -81,12 +89,6 @@ def _permutation_p(ranks: Float[np.ndarray, "N k"]) -> float:
     shuffled = np.random.default_rng(SEED).permuted(np.broadcast_to(ranks, (SHUFFLES, *ranks.shape)), axis=2)
     spread = np.concatenate([[ranks], shuffled]).sum(axis=1).var(axis=1)
     return float((spread >= spread[0] * (1 - 1e-9)).mean())
-
-
-def _nemenyi(scores: Float[np.ndarray, "N k"]) -> Float[np.ndarray, "k k"]:
-    from scikit_posthocs import posthoc_nemenyi_friedman
-
-    return posthoc_nemenyi_friedman(scores).to_numpy()
 
 
 def critical_difference(methods: int, blocks: int) -> float:

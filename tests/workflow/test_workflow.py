@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 from tests.workflow.conftest import ROOT, Project, copy_sources
 
@@ -34,11 +35,24 @@ def test_the_study_leaves_records_predictions_tables_and_figures(finished_once: 
         for table in ("main", "per_class"):
             for suffix in ("md", "tex", "csv"):
                 assert (results / f"tables/toy_{protocol}_{table}.{suffix}").stat().st_size > 100
-        for figure in ("shots", "maps", "confusion"):
+        for figure in ("shots", "maps", "errors", "confusion", "cost"):
             for suffix in ("pdf", "png"):
                 assert (results / f"figures/toy_{protocol}_{figure}.{suffix}").stat().st_size > 1000
     assert (results / "figures/toy_paper_sweep-window.png").is_file()
     assert (results / "scenes/toy/quicklook.png").is_file()
+    page = (results / "index.html").read_text()
+    assert 'src="data:image/png' in page
+    assert "have not been made" not in page
+
+
+def test_snakemakes_own_report_shows_tables_and_figures_with_captions(finished: Project) -> None:
+    finished.snakemake("--report", "report.zip")
+    with ZipFile(finished.root / "report.zip") as found:
+        names = found.namelist()
+        text = next(found.read(name).decode() for name in names if name.endswith("report.html"))
+    assert {"toy_paper_main.html", "toy_paper_shots.png", "paper_ranks.png"} <= {Path(name).name for name in names}
+    for said in ("With 95 % intervals".lower(), "strict protocol", "all scenes"):
+        assert said in text.lower(), said
 
 
 def test_an_inspected_run_leaves_what_it_learned_and_its_figures(finished_once: Project) -> None:

@@ -306,8 +306,8 @@ def test_variants_are_what_their_names_say():
         "without-noise": {"diffusion": False},
         "without-masking": {"masking": False},
         "separate-encoders": {"shared_encoder": False},
-        "hsi-only": {"modalities": ("hsi",)},
-        "aux-only": {"modalities": ("aux",)},
+        "hsi-only": {"modalities": ["hsi"]},
+        "aux-only": {"modalities": ["aux"]},
         "as-written": {"text_tower": "clip"},
     }
     default = checked_method("diffclip").settings()

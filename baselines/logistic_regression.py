@@ -10,13 +10,13 @@ from diffclip.protocol.method import Scores
 from diffclip.protocol.task import FewShotTask
 
 # The first is the one to take without evidence: scikit-learn's default.
-_SETTINGS = [{"C": C} for C in (1.0, 10.0, 100.0, 0.1, 0.01)]
+_SETTINGS = [{"C": C} for C in (1.0, 10.0, 0.1, 0.01)]
 
 
 class LogisticRegression(_features.OnFeatures):
     """Multinomial logistic regression (Böhning 1992; for hyperspectral scenes Li et al. 2010) with an L2 penalty.
 
-    The inverse weight of the penalty, C (0.01 to 100), is chosen by repeated cross-validation within the training
+    The inverse weight of the penalty, C (0.01 to 10), is chosen by repeated cross-validation within the training
     shots; at one shot, and where none is clearly ahead, it is 1. Scores are logits.
     """
 

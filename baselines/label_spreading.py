@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from diffclip.protocol.method import SCENE_WIDE, Scores
 from diffclip.protocol.task import FewShotTask
 from diffclip.scene.features import once
 from diffclip.scene.scene import PixelIndex
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 
 class LabelSpreading(_features.OfFeatures):
@@ -55,37 +52,19 @@ class LabelSpreading(_features.OfFeatures):
 
     def fit(self, task: FewShotTask) -> None:
         """Make the graph and spread the training labels."""
-        from diffclip.scene.graph import spread_labels
-
-        rows, graph = self._graph(task)
-        position = np.searchsorted(rows, task.train_pixels)
-        options = self.options
-        shares = spread_labels(graph, position, task.train_targets, len(task.classes), options.alpha)
-        if len(rows) == task.scene.n_pixels:
-            self.shares = shares
-            return
-        from sklearn.neighbors import NearestNeighbors
-
-        features = _features.features_of(task.scene, options)
-        others = np.setdiff1d(np.arange(task.scene.n_pixels), rows)
-        search = NearestNeighbors(n_neighbors=min(options.neighbours, len(rows)), algorithm="brute")
-        nearest = search.fit(features[rows]).kneighbors(features[others], return_distance=False)
-        self.shares = np.empty((task.scene.n_pixels, len(task.classes)))
-        self.shares[rows] = shares
-        self.shares[others] = shares[nearest].mean(axis=1)
-
-    def _graph(self, task: FewShotTask) -> tuple[PixelIndex, csr_array]:
-        """Return the pixels on the graph, ascending, and the graph; that of a whole scene is made once for all runs."""
-        from diffclip.scene.graph import neighbour_graph
+        from diffclip.scene.graph import handed_on, neighbour_graph, on_the_graph, spread_labels
 
         scene, options = task.scene, self.options
         features = _features.features_of(scene, options)
-        if scene.n_pixels <= options.most:
+        rows = on_the_graph(scene.n_pixels, task.train_pixels, options.most, task.rng("graph"))
+        if len(rows) == scene.n_pixels:
+            # The same for all runs on the scene.
             graph = once(scene, astuple(options), lambda: neighbour_graph(features, options.neighbours))
-            return np.arange(scene.n_pixels), graph
-        drawn = task.rng("graph").choice(scene.n_pixels, options.most, replace=False)
-        rows = np.union1d(drawn, task.train_pixels)
-        return rows, neighbour_graph(features[rows], options.neighbours)
+        else:
+            graph = neighbour_graph(features[rows], options.neighbours)
+        position = np.searchsorted(rows, task.train_pixels)
+        shares = spread_labels(graph, position, task.train_targets, len(task.classes), options.alpha)
+        self.shares = handed_on(shares, rows, features, options.neighbours)
 
     def predict(self, pixels: PixelIndex) -> Scores:
         """Return the logarithm of the shares."""

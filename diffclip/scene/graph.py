@@ -83,3 +83,35 @@ def spread_labels(
         shares[:, k] = np.maximum(solution, 0.0)
     shares += np.finfo(np.float64).tiny
     return shares / shares.sum(axis=1, keepdims=True)
+
+
+def on_the_graph(n: int, pixels: PixelIndex, most: int, generator: np.random.Generator) -> PixelIndex:
+    """Return which of n pixels stand on a graph, ascending: all, or of more than `most` a draw and the labelled ones.
+
+    Args:
+        n: pixels of the scene.
+        pixels: labelled ones.
+        most: pixels drawn; joining each with its nearest takes time that grows with the square of their number.
+        generator: decides the draw.
+    """
+    return np.arange(n) if n <= most else np.union1d(generator.choice(n, most, replace=False), pixels)
+
+
+def handed_on(
+    shares: Float[np.ndarray, "m K"], rows: PixelIndex, features: Float32[np.ndarray, "n D"], neighbours: int = 10
+) -> Float[np.ndarray, "n K"]:
+    """Return the shares of all pixels, where those at `rows` stand on the graph (Delalleau et al. 2005).
+
+    Any other pixel takes the mean shares of the pixels on the graph that have the nearest features.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    n = len(features)
+    if len(rows) == n:
+        return shares
+    others = np.setdiff1d(np.arange(n), rows)
+    search = NearestNeighbors(n_neighbors=min(neighbours, len(rows)), algorithm="brute").fit(features[rows])
+    found = np.empty((n, shares.shape[1]))
+    found[rows] = shares
+    found[others] = shares[search.kneighbors(features[others], return_distance=False)].mean(axis=1)
+    return found

@@ -77,6 +77,7 @@ class Options:
         text_file: an .npz file of `diffclip embed-texts`, for text_tower "file"; relative to the working folder.
         graph: scores are multiplied by labels spread over a graph of all pixels of the scene (transductive).
         graph_neighbours, graph_alpha: nearest pixels that each is joined with; share that it takes from them.
+        graph_most: pixels on the graph; in a larger scene a random draw of them, and the others take what those have.
         reference_quirks: what the released code does otherwise than intended, see `quirks.py`; each may set
             another option.
         precision: of matrix products in training and testing: "fp32", "tf32" (on a GPU; fp32 elsewhere) or "bf16".
@@ -141,6 +142,7 @@ class Options:
     graph: bool = False
     graph_neighbours: int = 10
     graph_alpha: float = 0.95
+    graph_most: int = 50_000
     reference_quirks: tuple[Quirk, ...] = ()
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
 
@@ -214,6 +216,7 @@ def _ranges(options: Options) -> Iterator[str]:
         "weight_average": (0 <= options.weight_average < 1, "0 <= decay < 1"),
         "stride": (options.stride >= 0, "0 or more"),
         "graph_neighbours": (options.graph_neighbours >= 1, "1 or more"),
+        "graph_most": (options.graph_most >= 2, "2 or more"),
         "graph_alpha": (0 < options.graph_alpha < 1, "0 < alpha < 1"),
     }
     for name, (holds, expected) in within.items():

@@ -16,7 +16,7 @@ from diffclip.model.encoder import Encoder
 from diffclip.protocol.method import Scores
 from diffclip.protocol.task import FewShotTask
 from diffclip.scene.features import morphological_profiles, standardised
-from diffclip.scene.graph import neighbour_graph, spread_labels
+from diffclip.scene.graph import handed_on, neighbour_graph, on_the_graph, spread_labels
 from diffclip.training.inference import averaged
 from diffclip.training.windows import SceneWindows
 
@@ -31,19 +31,24 @@ def spread_over_scene(
 
     Pixels are similar in what the encoder made of them before stage 2 (each modality's tokens, averaged over all
     windows that hold the pixel) and in their morphological profiles. Columns are standardised, and either part counts
-    as much as the other.
+    as much as the other. Of a scene of more than `graph_most` pixels only a draw of them stands on the graph; the
+    others take the mean shares of those that are nearest.
 
     Args:
         encoder: as stage 1 left it; put to evaluation mode.
         windows: of the scene, on the device.
         task: labelled pixels, device.
-        options: `Options`: stride, neighbours, alpha.
+        options: `Options`: stride, neighbours, alpha, most.
     """
     tokens = frozen_features(encoder, windows, options.stride, task.device)
     profiles = morphological_profiles(task.scene)
     parts = [standardised(part) / np.sqrt(part.shape[1]) for part in (tokens, profiles)]
-    graph = neighbour_graph(np.concatenate(parts, axis=1).astype(np.float32), options.graph_neighbours)
-    return spread_labels(graph, task.train_pixels, task.train_targets, len(task.classes), options.graph_alpha)
+    features = np.concatenate(parts, axis=1).astype(np.float32)
+    rows = on_the_graph(len(features), task.train_pixels, options.graph_most, task.rng("graph"))
+    graph = neighbour_graph(features[rows], options.graph_neighbours)
+    position = np.searchsorted(rows, task.train_pixels)
+    shares = spread_labels(graph, position, task.train_targets, len(task.classes), options.graph_alpha)
+    return handed_on(shares, rows, features, options.graph_neighbours)
 
 
 @torch.no_grad()

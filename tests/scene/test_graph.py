@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffclip.errors import UserError
-from diffclip.scene.graph import neighbour_graph, spread_labels
+from diffclip.scene.graph import handed_on, neighbour_graph, on_the_graph, spread_labels
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,18 @@ def test_equal_pixels_and_few_of_them_are_no_obstacle():
     graph = neighbour_graph(np.zeros((4, 2), dtype=np.float32), 10)
     assert np.isfinite(graph.toarray()).all()
     assert np.isfinite(spread_labels(graph, np.array([0]), np.array([1]), 2)).all()
+
+
+def test_a_draw_of_many_pixels_stands_on_the_graph_with_all_labelled_ones_and_hands_on_what_it_finds(clouds):
+    points, of = clouds
+    labelled = np.array([100, 3, 50])
+    rows = on_the_graph(120, labelled, 40, np.random.default_rng(0))
+    assert set(labelled) <= set(rows) and 40 <= len(rows) <= 43 and (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(on_the_graph(120, labelled, 120, np.random.default_rng(0)), np.arange(120))
+    shares = spread_labels(neighbour_graph(points[rows], 5), np.searchsorted(rows, labelled), np.array([2, 0, 1]), 3)
+    found = handed_on(shares, rows, points, 5)
+    np.testing.assert_array_equal(found[rows], shares)
+    assert (found.argmax(axis=1) == of).all()
 
 
 @pytest.mark.parametrize(("n", "neighbours"), [(1, 3), (5, 0)])

@@ -84,7 +84,7 @@ def test_every_option_belongs_to_one_stage():
         *STAGE_1,
         *STAGE_2,
         *("pretrain", "pretrain_scene", "pretrain_epochs", "reference_quirks"),
-        *("moved_windows", "stride", "profile_skip", "graph", "graph_neighbours", "graph_alpha"),
+        *("moved_windows", "stride", "profile_skip", "graph", "graph_neighbours", "graph_alpha", "graph_most"),
     }
 
 

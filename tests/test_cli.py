@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from diffclip.cli import main
+from diffclip.embedded.recipe import Recipe
+from diffclip.embedded.store import measured_in
 from diffclip.errors import UserError
 
 
@@ -158,6 +160,21 @@ def test_embed_texts_explains_weights_that_are_not_there(diffclip, tiny_card, ti
     assert said.status == 2
     assert "absent.pt: no such file; give a tag with a connection" in said.err
     assert not (tmp_path / "texts.npz").exists()
+
+
+def test_embedded_clip_trains_it_once_and_says_what_it_knows_against_chance(diffclip, monkeypatch, tmp_path):
+    tiny = Recipe(scenes=(90_001, 90_002), side=64, steps=1, batch=8, checked_pixels=2)
+    monkeypatch.setattr("diffclip.embedded.store.Recipe", lambda: tiny)
+    words = ("embedded-clip", "--device", "cpu", "--out", tmp_path)
+    said = diffclip(*words)
+    assert said.status == 0
+    found = measured_in(tmp_path / "embedded-clip")["zero_shot"]
+    accuracy = f"{found['accuracy']:.1f} %, chance 10.0 %"
+    assert f"zero-shot accuracy on a fresh simulated scene: {accuracy}\n" in said.out
+    assert said.out.count("\n") == 2 + 10
+    assert diffclip(*words).out == said.out
+    taken = ("embed-texts", "--scene", "simulated", "--clip-weights", tmp_path / "embedded-clip")
+    assert "x 64 numbers, CLIP weights embedded (" in diffclip(*taken, "--out", tmp_path / "texts.npz").out
 
 
 WRONG = {

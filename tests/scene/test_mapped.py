@@ -31,8 +31,9 @@ def test_a_small_scene_is_read_and_a_large_one_is_mapped(twice, tmp_path, monkey
 @pytest.mark.parametrize("scaling", ["standard", "minmax", "minmax-joint", "none"])
 def test_it_is_scaled_alike_and_stays_on_disk(twice, scaling):
     resident, large = (scene.imagery.scaled(scaling) for scene in twice)
+    # The cube stays on disk; auxiliary rasters have few channels and are scaled in memory.
+    assert mapped.is_mapped(large[0])
     for a, b in zip(resident, large, strict=True):
-        assert mapped.is_mapped(b)
         assert b.dtype == np.float32
         np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-6)
 

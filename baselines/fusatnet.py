@@ -26,7 +26,7 @@ class FusAtNetMethod(SupervisedNetwork):
     optimizer = "nadam"
     least_window = 11
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "small": {"width": 0.125, "epochs": 30, "least_steps": 150, "lr": 1e-3, "weight_decay": 1e-4}
+        "small": {"width": 0.125, "epochs": 50, "least_steps": 250, "lr": 1e-3, "weight_decay": 1e-4}
     }
 
     @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from baselines._networks.ss_mae_pretraining import pretrain
 from baselines._supervised import SupervisedNetwork
 from diffclip.errors import UserError
 from diffclip.protocol.catalogue import make_method
-from diffclip.scene.scene import Imagery, SceneInfo
+from diffclip.scene.scene import Imagery, Scene, SceneInfo
 
 SCENES = {"Houston 2013": (144, 1, 15), "Trento": (63, 1, 6), "MUUFL": (64, 2, 11)}  # B, C, K
 # Counted in the authors' own networks, or in the formula of their layers, at the authors' window.
@@ -234,3 +235,38 @@ def test_ss_mae_starts_from_its_checkpoint_and_from_nothing_when_told_so(tiny_sc
     alone.train(draw_task(tiny_scene(), window=5))
     with pytest.raises(UserError, match="found none, expected ss_mae's checkpoint"):
         method.train(draw_task(tiny_scene(), window=5))
+
+
+@pytest.mark.parametrize(("name", "window"), [("hybridsn", 7), ("coupled_cnn", 7), ("fusatnet", 9), ("cnn_2d", 9)])
+def test_windows_too_small_for_the_layers_are_refused_before_anything_runs(name, window):
+    with pytest.raises(UserError, match=f"{name}: window: found {window}, expected an odd number from {window + 2} on"):
+        make_method(name).check(window)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("cnn_2d", {"batch": 1}),
+        ("cnn_2d", {"least_steps": -1}),
+        ("endnet", {"window": 3}),
+        ("mft", {"width": 24}),
+        ("exvit", {"width": 6}),
+        ("spectralformer", {"neighbours": 2}),
+        ("ss_mae", {"width": 20, "heads": 8}),
+        ("ss_mae", {"mask_ratio": 1.0}),
+    ],
+)
+def test_options_that_cannot_be_trained_are_refused(name, wrong):
+    with pytest.raises(UserError, match=f"method {name}"):
+        make_method(name, options=wrong)
+
+
+def test_too_few_bands_or_components_are_refused(tiny_scene, draw_task):
+    with pytest.raises(UserError, match="mft: found 8 bands, expected 9 or more"):
+        make_method("mft").train(draw_task(_with_bands(tiny_scene(), 8), window=5))
+    with pytest.raises(UserError, match="hybridsn: components: found 30 of 12 bands, expected 13 or more"):
+        make_method("hybridsn").train(draw_task(_with_bands(tiny_scene(), 12), window=9))
+
+
+def _with_bands(scene: Scene, bands: int) -> Scene:
+    return dataclasses.replace(scene, hsi=scene.hsi[:, :, :bands])

@@ -66,3 +66,13 @@ def test_no_pixels_give_no_scores(tiny_scene, draw_task):
     expected = task.scene.spectra(pixels, aux=False)[:, :3]
     np.testing.assert_array_equal(_training.scores(Centre(), windows, pixels, task), expected)
     assert _training.scores(Centre(), windows, pixels[:0], task).shape == (0, 3)
+
+
+def test_the_rate_follows_the_schedule_over_the_share_of_updates_that_is_done():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    batches = itertools.repeat(((torch.ones(1),), torch.zeros(1)))
+    descent = _training.optimizer_of("sgd", iter([weight]), 1.0, 0.0)
+    _training.minimise(
+        lambda inputs, targets: (weight * inputs[0]).sum(), batches, descent, 8, "test", lambda done: float(done < 0.25)
+    )
+    assert weight.item() == -2.0

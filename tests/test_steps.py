@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from diffclip import steps
 from diffclip.embedded.recipe import Recipe
 from diffclip.embedded.store import log_in
 from diffclip.errors import UserError
+from diffclip.protocol.catalogue import make_method
 from diffclip.protocol.records import Record, read_record
 from diffclip.scene.scene import Scene
 from diffclip.study.cells import Cell
@@ -229,3 +231,26 @@ def test_a_method_that_takes_the_embedded_clip_finds_it_trained_once_for_all_and
     monkeypatch.setattr("diffclip.embedded.store.Recipe", lambda: dataclasses.replace(tiny, seed=1))
     assert study.run([0], cell, clip_weights="embedded")[0].fingerprint != first[0].fingerprint
     assert study.run([0])[0].provenance.embedded_clip_sha256 is None
+
+
+def test_seeds_of_a_cell_are_trained_in_groups_of_seeds_at_once_from_stage_1_on(study: Study):
+    cell = Cell("tiny", "paper", "diffclip", "x", 2, 3, 0.5)
+    arguments: dict[str, Any] = {"options": TINY, "margin": 1, "card": str(study.card), "seeds_at_once": 2}
+    records = steps.run_cell(cell, [0, 1, 2], study.root, **arguments)
+    assert [record.cost.seeds_together for record in records if record.cost] == [2, 2, 1]
+    logs = sorted(study.root.glob("pretrained/*/*/seed-*.log.json"))
+    assert [json.loads(log.read_text())["seeds_together"] for log in logs] == [2, 2, 1]
+    # What is there is kept, a lost one is made again; one seed by itself starts from the same checkpoint.
+    (study.root / cell.record(1)).unlink()
+    before = study.files(cell)
+    again = steps.run_cell(cell, [0, 1, 2], study.root, **arguments)
+    assert {name: found for name, found in study.files(cell).items() if name in before and "seed-1" not in name} == {
+        name: found for name, found in before.items() if "seed-1" not in name
+    }
+    assert again[1].fingerprint == records[1].fingerprint
+    checkpoints = {log: log.read_bytes() for log in logs}
+    pretraining = make_method("diffclip", "x", TINY).pretraining(3, 0.5)
+    assert pretraining is not None
+    scene = steps.prepare_scene(str(study.card), study.root)
+    steps.make_pretraining(pretraining, scene, [0], study.root, device="cpu", seeds_at_once=2)
+    assert {log: log.read_bytes() for log in logs} == checkpoints

@@ -49,27 +49,28 @@
   const COLUMNS = [
     ["scene", "scene", title], ["protocol", "protocol", plain], ["method", "method", title], ["variant", "variant", plain],
     ["shots", "shots", plain], ["window", "window", plain], ["mask_ratio", "mask ratio", plain], ["seed", "seed", plain],
-    ["oa", "OA", number(2)], ["aa", "AA", number(2)], ["kappa", "κ × 100", number(2)], ["seconds", "seconds", number(1)],
+    ["path", "files", null], ["oa", "OA", number(2)], ["aa", "AA", number(2)], ["kappa", "κ × 100", number(2)], ["seconds", "seconds", number(1)],
     ["device_name", "device", plain], ["commit", "commit", plain],
   ];
-  const TEXTS = ["scene", "protocol", "method", "variant", "device_name", "commit"];
+  const TEXTS = ["scene", "protocol", "method", "variant", "path", "device_name", "commit"];
+
+  function aligned(cell, key) {
+    if (TEXTS.includes(key)) cell.style.textAlign = "left";
+    return cell;
+  }
 
   function runsTable(columns) {
-    const head = element("tr", {}, ...columns.map(([, label]) => element("th", { scope: "col" }, label)));
-    head.append(element("th", { scope: "col" }, "files"));
+    const head = element("tr", {}, ...columns.map(([key, label]) => aligned(element("th", { scope: "col" }, label), key)));
     return element("table", {}, element("thead", {}, head), element("tbody"));
   }
 
   function fill(body, shown, columns) {
     body.replaceChildren(...shown.map((run) => {
       const cells = columns.map(([key, , write], place) => {
-        const cell = element(place ? "td" : "th", place ? {} : { scope: "row" }, write(run, key));
-        if (TEXTS.includes(key)) cell.style.textAlign = "left";
-        return cell;
+        const shown = key === "path" ? links(run) : [write(run, key)];
+        return aligned(element(place ? "td" : "th", place ? {} : { scope: "row" }, ...shown), key);
       });
-      const files = element("td", {}, ...links(run));
-      files.style.textAlign = "left";
-      return element("tr", {}, ...cells, files);
+      return element("tr", {}, ...cells);
     }));
   }
 
@@ -214,7 +215,9 @@
   // ---- all runs ---------------------------------------------------------------------------------------------------
   const AT_ONCE = 50;
   const place = document.getElementById("all-runs");
-  const table = runsTable(COLUMNS);
+  const unused = (key) => ["window", "mask_ratio"].includes(key) && runs.every((run) => run[key] === null);
+  const shownColumns = COLUMNS.filter(([key]) => !unused(key));
+  const table = runsTable(shownColumns);
   const said = element("span", { role: "status" });
   const more = element("button", { type: "button", class: "more" }, "Show more");
   const chosen = {};
@@ -224,7 +227,7 @@
 
   function draw() {
     const found = sorted.filter((run) => Object.entries(chosen).every(([key, value]) => value === "" || String(run[key]) === value));
-    fill(table.tBodies[0], found.slice(0, limit), COLUMNS);
+    fill(table.tBodies[0], found.slice(0, limit), shownColumns);
     said.textContent = `${found.length.toLocaleString("en")} runs, ${Math.min(limit, found.length).toLocaleString("en")} shown`;
     more.hidden = found.length <= limit;
   }
@@ -240,10 +243,10 @@
     filters.append(element("label", {}, `${label} `, select));
   }
   filters.append(said);
-  const headers = [...table.tHead.rows[0].cells].slice(0, COLUMNS.length);
-  for (const [at, [key]] of COLUMNS.entries()) if (!TEXTS.includes(key)) headers[at].dataset.numeric = "";
+  const headers = [...table.tHead.rows[0].cells];
+  for (const [at, [key]] of shownColumns.entries()) if (!TEXTS.includes(key)) headers[at].dataset.numeric = "";
   sortable(headers, (at, direction) => {
-    sorted = ordered(runs, (run) => run[COLUMNS[at][0]], direction);
+    sorted = ordered(runs, (run) => run[shownColumns[at][0]], direction);
     draw();
   });
   more.addEventListener("click", () => { limit += 4 * AT_ONCE; draw(); });

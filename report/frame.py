@@ -70,6 +70,10 @@ def read_runs(study: Study) -> pd.DataFrame:
         UserError: no such file, or columns of another version.
     """
     path = study.folder / layout.RUNS
+    packed = path.with_name(f"{path.name}.gz")
+    # As published studies have it where it is large.
+    if packed.is_file() and not path.is_file():
+        path = packed
     if not path.is_file():
         raise UserError(f"{path}: not found; make it with 'python -m report runs --study {study.folder}'")
     kinds = dict.fromkeys(COLUMNS, "str") | dict.fromkeys(_NUMBERS, "float64") | dict.fromkeys(_TRUTHS, "bool")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ PAGES = (Path("README.md"), Path("docs/method.md"))
 _BLOCK = re.compile(r"(<!-- published: (?P<file>\S+) -->\n)(?P<text>.*?)(<!-- /published -->)", re.DOTALL)
 # Vector versions of maps run to megabytes; whoever needs them makes them from the records.
 _KEPT = {".md", ".tex", ".csv", ".png"}
+# Bytes of a file that a repository keeps without regret.
+LARGEST = 200_000
 
 
 def publish(study: Study, published: Path = PUBLISHED, pages: Sequence[Path] = PAGES) -> Iterator[Path]:
@@ -30,7 +33,8 @@ def publish(study: Study, published: Path = PUBLISHED, pages: Sequence[Path] = P
         raise UserError(f"{tables}: not found, expected the study's tables; make them with 'snakemake tables figures'")
     target = published / study.folder.name
     shutil.rmtree(target, ignore_errors=True)
-    files = [study.folder / layout.STUDY, study.folder / layout.RUNS]
+    yield _runs(study.folder / layout.RUNS, target)
+    files = [study.folder / layout.STUDY]
     files += [path for part in (layout.TABLES, layout.FIGURES) for path in sorted((study.folder / part).iterdir())]
     for path in files:
         if path.suffix in _KEPT or path.name == layout.STUDY:
@@ -41,6 +45,20 @@ def publish(study: Study, published: Path = PUBLISHED, pages: Sequence[Path] = P
     for page in pages:
         page.write_text(shown(page.read_text(), published))
         yield page
+
+
+def _runs(path: Path, target: Path) -> Path:
+    """Copy the runs, compressed where they are many: `read_runs` takes either."""
+    target.mkdir(parents=True, exist_ok=True)
+    data = path.read_bytes()
+    if len(data) <= LARGEST:
+        copy = target / path.name
+        copy.write_bytes(data)
+        return copy
+    copy = target / f"{path.name}.gz"
+    # Without a date, the same runs give the same bytes.
+    copy.write_bytes(gzip.compress(data, mtime=0))
+    return copy
 
 
 def shown(text: str, published: Path = PUBLISHED) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from diffclip.errors import UserError
 from report.__main__ import main
+from report.frame import read_runs
 from report.publish import PAGES, publish, shown
 from report.study import read_study
 
@@ -25,6 +26,19 @@ def test_publishing_copies_runs_tables_and_figures_and_fills_the_readme(study_fo
     kept = list(publish(study, tmp_path / "published", [readme]))
     assert {path.suffix for path in kept} == {".json", ".csv", ".md", ".tex", ".png"}
     assert readme.read_text() == "before\n" + block.format(table.read_text())
+
+
+def test_many_runs_are_published_compressed_and_read_the_same(
+    study_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = read_study(study_folder)
+    for command in ("runs", "tables", "figures"):
+        assert main([command, "--study", str(study_folder)]) == 0
+    monkeypatch.setattr("report.publish.LARGEST", 1000)
+    list(publish(study, tmp_path, []))
+    published = read_study(tmp_path / study_folder.name)
+    assert not (published.folder / "runs.csv").exists()
+    assert read_runs(published).equals(read_runs(study))
 
 
 def test_a_study_without_tables_is_not_published(fake: Callable[..., Any], tmp_path: Path) -> None:

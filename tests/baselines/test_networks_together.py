@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import baselines._networks
 from baselines._networks.layers import draw_from
 from baselines._supervised import SupervisedNetwork
 from diffclip.protocol.catalogue import find_method, make_method, method_names
@@ -64,3 +67,19 @@ def test_seeds_trained_together_classify_as_each_alone(tiny_scene, draw_task):
         alone.train(dataclasses.replace(task))
         pixels = np.arange(50)
         np.testing.assert_allclose(method.classify(pixels), alone.classify(pixels), rtol=0.02, atol=0.02)
+
+
+def test_the_documented_network_learns_and_joins_its_seeds(tiny_scene, draw_task, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "rivals.md").read_text()
+    layers, method_file = (block.partition("```")[0] for block in page.split("```python\n")[1:])
+    for package, text in ((baselines._networks, layers), (baselines, method_file)):
+        folder = tmp_path / package.__name__
+        folder.mkdir()
+        (folder / "mean_of_filters.py").write_text(text)
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    kind = importlib.import_module("baselines.mean_of_filters").MeanOfFiltersMethod
+    tasks = [draw_task(tiny_scene(), shots=10, seed=seed, window=5) for seed in SEEDS]
+    methods = [kind(kind.Options(least_steps=100, epochs=1)) for _ in tasks]
+    kind.train_many(methods, tasks)
+    for method, task in zip(methods, tasks, strict=True):
+        assert (method.classify(task.train_pixels).argmax(axis=1) == task.train_targets).mean() > 0.9

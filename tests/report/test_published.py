@@ -12,11 +12,16 @@ import pytest
 
 from diffclip.errors import UserError
 from diffclip.scene.card import card_names
+from diffclip.study.cells import Cell
+from diffclip.study.config import parse_study
+from diffclip.validation import read_yaml
 from report.__main__ import main
 from report.frame import read_runs
 from report.published import Published, Score, judge, read_published, scores
 from report.statistics.intervals import Interval
 from report.study import read_study
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_published_number_names_its_source_and_how_it_was_drawn() -> None:
@@ -31,6 +36,18 @@ def test_every_published_number_names_its_source_and_how_it_was_drawn() -> None:
     diffclip = next(one for one in found if one.method == "diffclip")
     assert diffclip.second_hand
     assert diffclip.numbers["muufl"].model_dump() == {"oa": 86.98, "aa": 85.01, "kappa": 82.81}
+
+
+def test_the_reproduction_study_runs_what_can_be_compared() -> None:
+    study = parse_study(read_yaml(ROOT / "config/reproduction.yaml"), "reproduction")
+    for one in (one for one in read_published() if not one.not_comparable):
+        assert set(one.numbers) <= set(study.scenes)
+        assert one.shots in study.shots
+        assert one.window == study.window
+        assert one.protocol in study.protocols
+        (variant,) = set(one.variants) & set(study.methods[one.method])
+        options = study.made(Cell("muufl", "paper", one.method, variant, 40, 11, 0.7)).settings()
+        assert {key: options[key] for key in one.settings} == one.settings
 
 
 def test_a_published_kappa_above_oa_is_refused(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_tables_and_figures_come_back_from_records_alone(finished: Project) -> N
 
 
 def test_a_failing_run_leaves_a_record_and_the_tables_say_so(finished: Project) -> None:
-    hook = "def fit(self, task: FewShotTask) -> None:"
+    hook = '"""Average the features of every class."""'
     fault = f"{hook}\n        if task.seed == 1:\n            raise RuntimeError('broken')"
     finished.edit("baselines/nearest_mean.py", lambda text: text.replace(hook, fault))
     finished.snakemake("tables")

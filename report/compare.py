@@ -94,7 +94,7 @@ def differences(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> Itera
 
 def _good(runs: pd.DataFrame) -> pd.DataFrame:
     # Missing numbers must be equal to each other: a method without a window has none in either study.
-    return runs[runs["status"] == "ok"].fillna({"window": -1, "mask_ratio": -1})
+    return runs[(runs["status"] == "ok") & ~runs["control"]].fillna({"window": -1, "mask_ratio": -1})
 
 
 def _difference(cell: tuple[Any, ...], mine: pd.DataFrame, theirs: pd.DataFrame, metric: str) -> Difference:
@@ -118,9 +118,10 @@ def _table(first: Study, second: Study, metric: str) -> Table:
     found = list(differences(*runs, metric))
     if not found:
         raise UserError(f"{first.folder} and {second.folder}: no cell has runs in both, expected one at least")
-    corrected = iter(holm([one.p for one in found if one.p is not None]))
-    family = sum(one.p is not None for one in found)
-    lines = [_line(one, None if one.p is None else float(next(corrected)), family) for one in found]
+    tested = [one for one in found if one.p is not None and not one.same]
+    corrected = dict(zip(tested, holm([one.p for one in tested if one.p is not None]).tolist(), strict=True))
+    family = len(tested)
+    lines = [_line(one, corrected.get(one), family) for one in found]
     cells = [len(set(_cells(frame)) - {one.cell for one in found}) for frame in runs]
     names = [study.folder.resolve().name for study in (first, second)]
     return Table(
@@ -186,7 +187,7 @@ def _notes(found: list[Difference], family: int, names: list[str], only: list[in
         f"bootstrap; p: exact Wilcoxon signed-rank test, Holm-corrected over {family} cells, {ALPHA:.0%}); not paired: "
         "by all runs (interval: Welch's, uncorrected)."
     ]
-    fewest = min((one.pairs for one in found if one.pairs), default=0)
+    fewest = min((one.pairs for one in found if one.pairs and not one.same), default=0)
     if fewest and not can_decide(fewest, family):
         notes.append(
             f"{fewest} pairs cannot decide: the smallest p that they can reach is {smallest_p(fewest):.3g} before "

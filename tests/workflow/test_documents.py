@@ -38,12 +38,14 @@ def follow(page: str, project: Path) -> None:
             run([*start, block["code"]], project)
 
 
-def run(command: list[str], project: Path) -> None:
+def run(command: list[str], project: Path) -> str:
+    """Run a command in the project; return what it said."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PYTHONPATH": str(project), "PATH": path}
     environment.pop("DIFFCLIP_DATA", None)
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
 
 
 def rows(table: Path) -> dict[str, float]:
@@ -59,6 +61,11 @@ def test_the_guide_to_a_baseline_ends_with_its_rows_in_the_table(project):
     assert list(found)[:3] == ["Nearest mean", "Ridge", "Outside program (centroid)"]
     assert all(20 < found[name] < 100 for name in list(found)[:3])
     assert found["True labels"] == 100.0
+    study = project / "config/mine.yaml"
+    study.write_text(study.read_text().replace("seeds: 2", "seeds: 3"))
+    planned = run(["snakemake", "tables", "--dry-run", "--cores", "2", "--configfile", str(study)], project)
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", planned, re.MULTILINE))
+    assert (counts["centroid"], counts["task"], counts["method"]) == ("1", "1", "5")
 
 
 def test_the_guide_to_a_scene_ends_with_its_table(project):

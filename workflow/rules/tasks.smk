@@ -24,8 +24,12 @@ rule imagery:
 rule task:
     input:
         imagery="<results>/tasks/{scene}/imagery.npz",
-        split="<results>/splits/{scene}/{protocol}/shots-{shots}/seed-{seed}.npz",
+        # A further seed touches all splits of its draw; what decides this one is named beside it.
+        split=ancient(
+            "<results>/splits/{scene}/{protocol}/shots-{shots}/seed-{seed}.npz"
+        ),
         sources=study.sources_of("diffclip.protocol.outside"),
+        split_sources=study.sources_of("diffclip.protocol.splits"),
     output:
         "<results>/tasks/{scene}/{protocol}/shots-{shots}/seed-{seed}.npz",
     log:

@@ -141,14 +141,11 @@ class SupervisedNetwork(Method):
     def fit_many(cls, methods: Sequence[Self], tasks: Sequence[FewShotTask]) -> None:
         """Train the networks of several seeds as one."""
         from baselines import _training
-        from baselines._networks.layers import draw_from
-        from diffclip.seeds import apart, together
 
         first, device = methods[0], tasks[0].device
         options: Any = first.options
         networks = [method._started(task) for method, task in zip(methods, tasks, strict=True)]
-        network = networks[0] if len(networks) == 1 else together(networks)
-        draw_from(network, *(task.torch_generator("dropout", on_device=True) for task in tasks))
+        network = _training.as_one(networks, tasks)
         batches = [
             _training.labelled_batches(task, method.windows, options.batch, options.turns)
             for method, task in zip(methods, tasks, strict=True)
@@ -171,8 +168,7 @@ class SupervisedNetwork(Method):
                 first.name,
                 first.schedule,
             )
-            if len(networks) > 1:
-                apart(network, networks)
+            _training.as_single(network, networks)
             for method, task, trained in zip(methods, tasks, networks, strict=True):
                 method.finish(trained.eval(), task)
                 method.trained = trained

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from baselines._networks.layers import draw_from
 from diffclip.device import repeatable_kernels
 from diffclip.progress import Progress
 from diffclip.protocol.method import Scores
@@ -22,12 +23,14 @@ from diffclip.protocol.task import FewShotTask
 from diffclip.randomness import seeded_torch
 from diffclip.scene.scene import PixelIndex
 from diffclip.scene.windows import Windows
+from diffclip.seeds import apart, together
 
 if TYPE_CHECKING:
     from baselines._supervised import Turns
 
 Inputs: TypeAlias = tuple[Tensor, ...]  # one (n, C, w, w) per raster stack
 Batch: TypeAlias = tuple[Inputs, Tensor]  # and the targets (n,)
+Network = TypeVar("Network", bound=nn.Module)
 Optimizer: TypeAlias = Literal["adam", "adamw", "nadam", "sgd"]
 
 _TURNS = {"none": 1, "flips": 4, "all": 8}
@@ -99,6 +102,20 @@ def labelled_batches(task: FewShotTask, windows: StackedWindows, size: int, turn
             turned = torch.randint(_TURNS[turns], rows.shape, generator=generator).to(task.device)
             rows = rows.to(task.device)
             yield windows(pixels[rows], None if turns == "none" else turned), targets[rows]
+
+
+def as_one(networks: Sequence[Network], tasks: Sequence[FewShotTask]) -> Network:
+    """Return several seeds' networks as one (a single one as it is); dropout draws from each seed's generator."""
+    network = networks[0] if len(networks) == 1 else together(networks)
+    name = f"dropout of {type(network).__name__}"
+    draw_from(network, *(task.torch_generator(name, on_device=True) for task in tasks))
+    return network
+
+
+def as_single(network: nn.Module, networks: Sequence[nn.Module]) -> None:
+    """Give the weights of `as_one` back to the networks it was made of."""
+    if len(networks) > 1:
+        apart(network, networks)
 
 
 def joined(batches: Sequence[Iterator[Batch]]) -> Iterator[Batch]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from baselines._supervised import Turns
+from diffclip.device import repeatable_kernels
 from diffclip.errors import UserError
 from diffclip.protocol.method import Method, Scores
 from diffclip.protocol.task import FewShotTask
 from diffclip.scene.scene import PixelIndex
+
+if TYPE_CHECKING:
+    from baselines._networks.two_branch import BranchHeads, TwoBranch
+    from baselines._training import StackedWindows
 
 
 class TwoBranchCNN(Method):
@@ -33,6 +38,8 @@ class TwoBranchCNN(Method):
     }
     uses_device = True
     axes = frozenset({"window"})
+    windows: StackedWindows
+    network: TwoBranch
 
     @dataclass(frozen=True)
     class Options:
@@ -62,38 +69,59 @@ class TwoBranchCNN(Method):
 
     def fit(self, task: FewShotTask) -> None:
         """Train the branches, then the fused network."""
+        self.fit_many([self], [task])
+
+    @classmethod
+    def fit_many(cls, methods: Sequence[Self], tasks: Sequence[FewShotTask]) -> None:
+        """Train the networks of several seeds as one."""
         import torch
-        from torch.nn.functional import cross_entropy
 
         from baselines import _training
-        from baselines._networks.layers import draw_from
+        from baselines._training import cross_entropy
+
+        options, device, seeds = methods[0].options, tasks[0].device, len(tasks)
+        networks, heads = zip(
+            *(method._started(task) for method, task in zip(methods, tasks, strict=True)), strict=True
+        )
+        network, head = _training.as_one(networks, tasks), _training.as_one(heads, tasks)
+        batches = _training.joined(
+            [
+                _training.labelled_batches(task, method.windows, options.batch, options.turns)
+                for method, task in zip(methods, tasks, strict=True)
+            ]
+        )
+
+        # Means over seeds times their number: each seed gets the gradient of its own mean.
+        def branch_loss(inputs: _training.Inputs, targets: torch.Tensor) -> torch.Tensor:
+            of_hsi, of_aux = head(*network.branches(*inputs))
+            return seeds * (cross_entropy(of_hsi, targets) + cross_entropy(of_aux, targets))
+
+        def fusion_loss(inputs: _training.Inputs, targets: torch.Tensor) -> torch.Tensor:
+            return seeds * cross_entropy(network(*inputs), targets)
+
+        with repeatable_kernels(device):
+            # The branches share no weight, so the sum of their losses trains each as if alone.
+            adam = torch.optim.Adam([*network.parameters(), *head.parameters()], lr=options.branch_learning_rate)
+            _training.minimise(branch_loss, batches, adam, options.branch_steps, "two_branch_cnn branches")
+            descent = torch.optim.SGD(network.parameters(), lr=options.fusion_learning_rate)
+            _training.minimise(fusion_loss, batches, descent, options.fusion_steps, "two_branch_cnn fusion")
+        _training.as_single(network, networks)
+        for method, trained in zip(methods, networks, strict=True):
+            method.network = trained
+
+    def _started(self, task: FewShotTask) -> tuple[TwoBranch, BranchHeads]:
+        """Put the scene on the device and return the network and its branches' classifiers with initial weights."""
+        from baselines import _training
         from baselines._networks.two_branch import MIN_BANDS, BranchHeads, TwoBranch
 
         bands, channels, classes = task.scene.hsi.shape[2], task.scene.aux.shape[2], len(task.classes)
         if bands < MIN_BANDS:
             raise UserError(f"two_branch_cnn: found {bands} bands, expected {MIN_BANDS} or more")
-        options = self.options
         self.windows = _training.StackedWindows(task.scene.scaled("standard"), task.window, task.device)
-        batches = _training.labelled_batches(task, self.windows, options.batch, options.turns)
         with _training.seeded(task, "network"):
-            network = TwoBranch(bands, channels, classes, task.window, options.width).to(task.device).train()
-            heads = BranchHeads(network, classes).to(task.device)
-            for module in (network, heads):
-                draw_from(module, task.torch_generator(f"dropout of {type(module).__name__}", on_device=True))
-
-            def branch_loss(inputs: _training.Inputs, targets: torch.Tensor) -> torch.Tensor:
-                of_hsi, of_aux = heads(*network.branches(*inputs))
-                return cross_entropy(of_hsi, targets) + cross_entropy(of_aux, targets)
-
-            def fusion_loss(inputs: _training.Inputs, targets: torch.Tensor) -> torch.Tensor:
-                return cross_entropy(network(*inputs), targets)
-
-            # The branches share no weight, so the sum of their losses trains each as if alone.
-            adam = torch.optim.Adam([*network.parameters(), *heads.parameters()], lr=options.branch_learning_rate)
-            _training.minimise(branch_loss, batches, adam, options.branch_steps, "two_branch_cnn branches")
-            descent = torch.optim.SGD(network.parameters(), lr=options.fusion_learning_rate)
-            _training.minimise(fusion_loss, batches, descent, options.fusion_steps, "two_branch_cnn fusion")
-        self.network = network
+            network = TwoBranch(bands, channels, classes, task.window, self.options.width)
+            heads = BranchHeads(network, classes)
+        return network.to(task.device).train(), heads.to(task.device).train()
 
     def predict(self, pixels: PixelIndex) -> Scores:
         """Return the fused classifier's logits."""

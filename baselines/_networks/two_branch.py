@@ -41,7 +41,7 @@ class Cascade(nn.Module):
             nn.BatchNorm2d(wide), leaky(), nn.Conv2d(wide, filters, 3, padding=1), nn.BatchNorm2d(filters)
         )
 
-    def forward(self, x: Float[Tensor, "n inputs w w"]) -> Float[Tensor, "n f w w"]:
+    def forward(self, x: Float[Tensor, "*batch inputs w w"]) -> Float[Tensor, "*batch f w w"]:
         """Return the block's output, of the same height and width."""
         narrow = self.first(x)
         return self.activation(self.second(self.widen(self.activation(narrow)) + self.short_cut(x)) + narrow)
@@ -101,15 +101,18 @@ class TwoBranch(nn.Module):
         )  # fmt: skip
 
     def branches(
-        self, hsi: Float[Tensor, "n B w w"], aux: Float[Tensor, "n C w w"]
-    ) -> tuple[Float[Tensor, "n F"], Float[Tensor, "n G"]]:
+        self, hsi: Float[Tensor, "*batch B w w"], aux: Float[Tensor, "*batch C w w"]
+    ) -> tuple[Float[Tensor, "*batch F"], Float[Tensor, "*batch G"]]:
         """Return what the cube's branch and the rasters' branch see."""
-        centre = hsi[:, None, :, hsi.shape[2] // 2, hsi.shape[3] // 2]
-        return torch.cat([self.window(hsi), self.spectrum(centre)], dim=1), self.rasters(aux)
+        half = hsi.shape[-1] // 2
+        centre = hsi[..., half, half].unsqueeze(-2)
+        return torch.cat([self.window(hsi), self.spectrum(centre)], dim=-1), self.rasters(aux)
 
-    def forward(self, hsi: Float[Tensor, "n B w w"], aux: Float[Tensor, "n C w w"]) -> Float[Tensor, "n K"]:
+    def forward(
+        self, hsi: Float[Tensor, "*batch B w w"], aux: Float[Tensor, "*batch C w w"]
+    ) -> Float[Tensor, "*batch K"]:
         """Return the logits of the fused classifier."""
-        return self.classifier(torch.cat(self.branches(hsi, aux), dim=1))
+        return self.classifier(torch.cat(self.branches(hsi, aux), dim=-1))
 
 
 class BranchHeads(nn.Module):
@@ -121,7 +124,7 @@ class BranchHeads(nn.Module):
         self.aux = nn.Sequential(Dropout(0.5), nn.Linear(network.aux_features, classes))
 
     def forward(
-        self, hsi: Float[Tensor, "n F"], aux: Float[Tensor, "n G"]
-    ) -> tuple[Float[Tensor, "n K"], Float[Tensor, "n K"]]:
+        self, hsi: Float[Tensor, "*batch F"], aux: Float[Tensor, "*batch G"]
+    ) -> tuple[Float[Tensor, "*batch K"], Float[Tensor, "*batch K"]]:
         """Return the logits of each branch by itself."""
         return self.hsi(hsi), self.aux(aux)

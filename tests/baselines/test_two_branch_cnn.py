@@ -38,6 +38,18 @@ def test_another_seed_gives_other_weights(tiny_scene, draw_task):
     assert not np.allclose(*scores)
 
 
+def test_seeds_trained_together_classify_as_each_alone(tiny_scene, draw_task):
+    options = {"width": 0.05, "branch_steps": 5, "fusion_steps": 5}
+    tasks = [draw_task(tiny_scene(), seed=seed, window=5) for seed in (0, 1)]
+    methods = [make_method("two_branch_cnn", options=options) for _ in tasks]
+    assert methods[0].joins_seeds
+    type(methods[0]).train_many(methods, tasks)
+    for method, task in zip(methods, tasks, strict=True):
+        alone = make_method("two_branch_cnn", options=options)
+        alone.train(task)
+        np.testing.assert_allclose(method.classify(np.arange(50)), alone.classify(np.arange(50)), rtol=0.01, atol=0.01)
+
+
 def test_too_few_bands_are_refused(tiny_scene, draw_task):
     scene = tiny_scene()
     object.__setattr__(scene, "hsi", scene.hsi[:, :, :13])

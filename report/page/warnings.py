@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,10 +10,8 @@ import pandas as pd
 from report.captions import failures, inconsistencies, missing
 from report.frame import STAND_IN_CLIP, View, view
 from report.page.items import Section
+from report.statistics.paired import pairs_needed
 from report.study import Study
-
-# From so many pairs on, an exact signed-rank test can be significant at 5 %.
-FEW_SEEDS = 6
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,7 @@ def _lacking(views: Sequence[View]) -> Iterator[str]:
             yield f"{_where(found)}: {text}"
 
 
-def _each(views: Sequence[View], find: object) -> Iterator[str]:
-    assert callable(find)
+def _each(views: Sequence[View], find: Callable[[View], Sequence[str]]) -> Iterator[str]:
     for found in views:
         yield from (f"{_where(found)}: {text}" for text in find(found))
 
@@ -83,10 +80,10 @@ def _devices(runs: pd.DataFrame) -> Iterator[str]:
 
 
 def _seeds(study: Study) -> Iterator[str]:
-    if len(study.seeds) < FEW_SEEDS:
+    if len(study.seeds) < pairs_needed():
         yield (
-            f"{len(study.seeds)} per cell; with fewer than {FEW_SEEDS} paired splits no exact signed-rank test can be "
-            "significant at 5 %."
+            f"{len(study.seeds)} per cell; with fewer than {pairs_needed()} paired splits no exact signed-rank test "
+            "can be significant at 5 %."
         )
 
 

@@ -18,12 +18,12 @@ def measured(**facts):
         "stats": {"min": 2.0},
         "extra_info": info | {"work": {"windows": 128}} | facts,
     }
-    return {"commit_info": {"id": "0123456789", "dirty": False}, "benchmarks": [one]}
+    return {"datetime": "2026-01-02T03:04:05+00:00", "benchmarks": [one]}
 
 
 def test_a_table_takes_the_place_of_its_devices_older_one():
     page = table.written(PAGE, measured())
-    assert "Some CPU (cpu, 2 threads), commit 0123456, processor seconds." in page
+    assert "Some CPU (cpu, 2 threads), 2026-01-02, processor seconds." in page
     (row,) = (line for line in page.splitlines() if "stage 1" in line)
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells == ["a step of stage 1, bf16-1", "2", "4", "2.00", "64 windows", "10"]

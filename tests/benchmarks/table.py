@@ -41,10 +41,9 @@ def _row(one: dict[str, Any]) -> list[str]:
 def table(found: dict[str, Any]) -> str:
     """Return a Markdown table under a line that says what it was measured on."""
     facts = next(one["extra_info"] for one in found["benchmarks"] if "device_name" in one["extra_info"])
-    commit = found["commit_info"]["id"][:7] + ("+" if found["commit_info"]["dirty"] else "")
     counted = "seconds on the clock" if facts["device"] == "cuda" else "processor seconds"
     threads = "" if facts["device"] == "cuda" else f", {facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
-    line = f"{facts['device_name']} ({facts['device']}{threads}), commit {commit}, {counted}."
+    line = f"{facts['device_name']} ({facts['device']}{threads}), {found['datetime'][:10]}, {counted}."
     return f"{line}\n\n{tabulate(rows(found), HEADS, tablefmt='github', disable_numparse=True)}\n"
 
 

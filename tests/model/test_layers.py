@@ -129,12 +129,15 @@ def test_attention_over_more_sequences_than_a_kernel_takes_is_done_in_parts(monk
     torch.testing.assert_close(attention(x), expected)
 
 
-def test_in_half_precision_attention_itself_keeps_single_precision_on_a_cpu():
-    attention, x = Attention(16, 2), torch.randn(3, 9, 16)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = attention(x)
-        q, k, v = attention.qkv(x).view(3, 9, 3, 2, 8).permute(2, 0, 3, 1, 4).float()
-    expected = (q @ k.mT / 8**0.5).softmax(-1) @ v
-    with torch.autocast("cpu", torch.bfloat16):
-        expected = attention.out(expected.transpose(1, 2).reshape(3, 9, 16))
-    torch.testing.assert_close(found, expected)
+def test_attention_in_half_precision_on_a_cpu_is_near_that_in_single(monkeypatch):
+    attention, x = Attention(16, 2), torch.randn(7, 9, 16)
+    expected = attention(x)
+    found = []
+    for at_once in (8, 3):
+        monkeypatch.setattr(layers, "_IN_CACHE", at_once)
+        with torch.autocast("cpu", torch.bfloat16):
+            found.append(attention(x))
+    assert found[0].dtype == torch.bfloat16
+    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(found[0].float(), expected, rtol=0.02, atol=0.02)
+    assert not torch.equal(found[0].float(), expected)

@@ -38,6 +38,7 @@ wildcard_constraints:
     variant=r"[^/]+",
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/scenes.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/embedded.smk"

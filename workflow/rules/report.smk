@@ -8,34 +8,6 @@ REPORT_SOURCES = sorted(glob("report/**/*.py", recursive=True)) + glob(
 PAGE_SOURCES = glob("report/page/page.*") + sorted(
     glob("workflow/report/**/*.rst", recursive=True)
 )
-
-
-def reported(folder, name, format):
-    """Return an output that Snakemake's report shows; `name` is PROTOCOL_KIND, with a sweep or a method after it."""
-    protocol, _, rest = name.partition("_")
-    kind, _, detail = rest.partition("-")
-    texts = "../report/figures" if folder == "figures" else "../report"
-    return report(
-        f"<results>/{folder}/{{scene}}_{name}.{format}",
-        caption=f"{texts}/{kind}.rst",
-        category="{scene}",
-        subcategory=f"{protocol} protocol",
-        labels={"what": kind.replace("_", " "), "of": detail or "all methods"},
-    )
-
-
-def overview(folder, name, format):
-    """Return an output over all scenes that Snakemake's report shows; `name` is KIND or PROTOCOL_KIND."""
-    kind = name.rpartition("_")[2]
-    texts = "../report/figures" if folder == "figures" else "../report"
-    return report(
-        f"<results>/{folder}/{name}.{format}",
-        caption=f"{texts}/{kind}.rst",
-        category="all scenes",
-        labels={"what": kind.replace("-", " "), "of": name.rpartition("_")[0] or "all"},
-    )
-
-
 RUNS_SOURCES = [
     f"report/{name}.py"
     for name in ("__main__", "checks", "collect", "statistics/intervals", "study")

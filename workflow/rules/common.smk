@@ -1,0 +1,27 @@
+"""Functions of the rules: how outputs are shown in Snakemake's report."""
+
+
+def reported(folder, name, format):
+    """Return an output that Snakemake's report shows; `name` is PROTOCOL_KIND, with a sweep or a method after it."""
+    protocol, _, rest = name.partition("_")
+    kind, _, detail = rest.partition("-")
+    texts = "../report/figures" if folder == "figures" else "../report"
+    return report(
+        f"<results>/{folder}/{{scene}}_{name}.{format}",
+        caption=f"{texts}/{kind}.rst",
+        category="{scene}",
+        subcategory=f"{protocol} protocol",
+        labels={"what": kind.replace("_", " "), "of": detail or "all methods"},
+    )
+
+
+def overview(folder, name, format):
+    """Return an output over all scenes that Snakemake's report shows; `name` is KIND or PROTOCOL_KIND."""
+    kind = name.rpartition("_")[2]
+    texts = "../report/figures" if folder == "figures" else "../report"
+    return report(
+        f"<results>/{folder}/{name}.{format}",
+        caption=f"{texts}/{kind}.rst",
+        category="all scenes",
+        labels={"what": kind.replace("-", " "), "of": name.rpartition("_")[0] or "all"},
+    )

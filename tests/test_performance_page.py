@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.benchmarks import table
@@ -37,3 +39,17 @@ def test_tiny_sizes_and_unknown_places_are_refused():
         table.written(PAGE, measured(tiny=True))
     with pytest.raises(SystemExit, match="no place for cpu"):
         table.written("# Speed\n", measured())
+
+
+def test_accuracy_is_told_from_records(tmp_path):
+    for seed, oa in enumerate((80.0, 82.0)):
+        record = {
+            "identity": {"scene": "here", "protocol": "paper", "variant": "default", "shots": 4},
+            "options": {"precision": "bf16"},
+            "metrics": {"oa": oa},
+            "cost": {"fit_seconds": 1.0, "predict_seconds": 2.0},
+        }
+        (tmp_path / f"seed-{seed}.json").write_text(json.dumps(record))
+    row = table.accuracy([tmp_path]).splitlines()[-1]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells == ["here, paper, default, 4 shots", "bf16", "81.00 ± 1.41", "80.00, 82.00", "3"]

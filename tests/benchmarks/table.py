@@ -1,5 +1,7 @@
 """Write measurements into docs/performance.md: `python tests/benchmarks/table.py FILE` (of `--benchmark-json`).
 
+With folders of records in the place of the file, it writes how accurate each precision was.
+
 Every device has a table of its own there, between two comments; measuring on one leaves the others as they are.
 """
 
@@ -9,6 +11,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from tabulate import tabulate
@@ -56,6 +59,22 @@ def large(one: dict[str, Any]) -> str:
     )
 
 
+def accuracy(folders: list[Path]) -> str:
+    """Return a Markdown table with a row for every folder of records: one cell in one precision."""
+    rows = []
+    for folder in folders:
+        records = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-?.json"))]
+        found = [one["metrics"]["oa"] for one in records]
+        spent = [one["cost"]["fit_seconds"] + one["cost"]["predict_seconds"] for one in records]
+        spread = stdev(found) if len(found) > 1 else 0.0
+        seeds = ", ".join(f"{oa:.2f}" for oa in found)
+        identity, precision = records[0]["identity"], records[0]["options"].get("precision", "fp32")
+        cell = f"{identity['scene']}, {identity['protocol']}, {identity['variant']}, {identity['shots']} shots"
+        rows.append([cell, precision, f"{mean(found):.2f} ± {spread:.2f}", seeds, f"{mean(spent):.0f}"])
+    heads = ["cell", "precision", "OA, %", "of each seed", "seconds on the clock"]
+    return tabulate(rows, heads, tablefmt="github", disable_numparse=True) + "\n"
+
+
 def written(page: str, found: dict[str, Any]) -> str:
     """Return the page with the table of the measurements' device in its place.
 
@@ -74,5 +93,15 @@ def written(page: str, found: dict[str, Any]) -> str:
     return place.sub(lambda match: f"{match[1]}\n{table(found)}\n{match[2]}", page, count=1)
 
 
+def main(paths: list[Path]) -> None:
+    """Write what was measured into the page."""
+    page = PAGE.read_text()
+    if paths[0].is_dir():
+        place = re.compile(r"(<!-- accuracy -->\n).*?(<!-- end -->)", re.DOTALL)
+        PAGE.write_text(place.sub(lambda match: f"{match[1]}\n{accuracy(paths)}\n{match[2]}", page, count=1))
+    else:
+        PAGE.write_text(written(page, json.loads(paths[0].read_text())))
+
+
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text(), json.loads(Path(sys.argv[1]).read_text())))
+    main([Path(word) for word in sys.argv[1:]])

@@ -114,7 +114,7 @@ class StreamDecoder(nn.Module):
         self.project = nn.Linear(width, width)
         self.fill = nn.Linear(values, width)
         self.positions = Table(sine_positions(tokens + 1, width), learned=False)
-        self.blocks = nn.Sequential(*(Block(width, heads, 4, eps=_EPS) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(Block(width, heads, 4.0, eps=_EPS) for _ in range(depth)))
         self.out = nn.Sequential(
             nn.Linear(width, values), nn.LayerNorm(values, eps=1e-12), nn.Linear(values, values)
         )  # fmt: skip

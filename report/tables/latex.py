@@ -7,15 +7,19 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import TypeVar
 
 from report.summary import Summary
 from report.tables.table import TIED, Cell, Column, Mark, Table, Words
 
-# Widths in points, as measured in Computer Modern: the text of a two-column page, a letter at \scriptsize, a number
-# with its deviation at \tiny, "(2 of 3)" at \tiny, the gap between columns.
-PAGE, LETTER, NUMBER, RUNS, GAP = 504.0, 3.8, 44.0, 24.0, 6.0
-# Rows that fit a page below its caption, however many blocks they are shared among; letters of a line of words.
-ROWS, LEAST_ROWS, WRAP = 52, 8, 44
+T = TypeVar("T")
+
+# Widths in points, as measured in Computer Modern: the text of a page with margins of an inch, a letter at
+# \scriptsize, a number with its deviation at \tiny, "(2 of 3)" at \tiny, the gap between columns.
+PAGE, LETTER, NUMBER, RUNS, GAP = 469.0, 3.8, 44.0, 24.0, 6.0
+# Rows that fit a page between its caption and its notes, headings of blocks included; rows of a heading; letters of a
+# line of words.
+ROWS, HEAD, WRAP = 52, 3, 34
 # Size of \tiny against \scriptsize, and a little more.
 TINY = 0.78
 _SPECIAL = {
@@ -62,14 +66,21 @@ def latex(table: Table) -> str:
     if len(blocks) > 1 and any(column.words for column in table.columns):
         # A sentence reads badly in another block than the numbers that it is about.
         blocks, size = _blocks(table, TINY), r"\tiny"
-    length = max(LEAST_ROWS, ROWS // len(blocks))
-    starts = range(0, max(len(table.lines), 1), length)
-    parts = [replace(table, lines=table.lines[start : start + length]) for start in starts]
-    last = len(parts) - 1
+    # As many whole blocks as fit a page; one that does not fit is cut.
+    parts = [replace(table, lines=tuple(lines)) for lines in _even(table.lines, ROWS - HEAD)]
+    pages = [(part, some) for some in _even(blocks, max(1, ROWS // (len(table.lines) + HEAD))) for part in parts]
+    last = len(pages) - 1
     floats = [
-        _float(part, blocks, size, place > 0, part.notes if place == last else ()) for place, part in enumerate(parts)
+        _float(part, some, size, place > 0, table.notes if place == last else ())
+        for place, (part, some) in enumerate(pages)
     ]
     return "\n".join(["% needs \\usepackage{booktabs}", *floats])
+
+
+def _even(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    """Return the items in as few pieces of similar length as hold `most` each; of no items, one empty piece."""
+    size = max(1, -(-len(items) // max(1, -(-len(items) // most))))
+    return [items[start : start + size] for start in range(0, max(len(items), 1), size)]
 
 
 def _float(table: Table, blocks: Sequence[Sequence[int]], size: str, continued: bool, notes: Sequence[str]) -> str:

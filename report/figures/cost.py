@@ -23,8 +23,8 @@ HEIGHT = 3.0
 # As many names as there are markers; other methods are grey dots.
 MOST_NAMED = len(MARKERS)
 AXES = {
-    "training": "seconds to train, with stage 1 (log axis)",
-    "predicting": "seconds to predict all test pixels (log axis)",
+    "training": "seconds to train,\nwith stage 1 (log axis)",
+    "predicting": "seconds to predict\nall test pixels (log axis)",
 }
 OTHERS = Look("#a6a6a6", ".", "")
 

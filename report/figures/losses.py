@@ -49,11 +49,12 @@ def losses_figure(view: View, row: Row) -> Figure:
 
 
 def _notes(view: View, inspected: Inspected, losses: Losses) -> list[str]:
-    drawn = "Lines: means; bands: least to most" if len(losses.seeds) > 1 else "One run"
+    seeds = seeds_text(losses.seeds)
+    drawn = f"Lines: means; bands: least to most over {seeds}" if len(losses.seeds) > 1 else f"One run, {seeds}"
     lacking = [seed for seed in view.study.seeds if seed not in losses.seeds]
     without = f" Without a log: {seeds_text(lacking)}." if lacking else ""
     return [
-        f"{drawn} over {seeds_text(losses.seeds)}; every point is the mean of {_every(losses):g} steps, over all time "
+        f"{drawn}; every point is the mean of {_every(losses):g} steps, over all time "
         f"steps t. Channels are scaled over the scene. {inspected.settings}{without}"
     ]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = ("input", "noised", "masked", "reconstructed")
+COLUMNS = ("input", "noised", "masked", "output")
 HIDDEN = 0.62  # grey of hidden tokens, which neither dark nor bright ground has often
 NO_RUN = "Not inspected yet."
 SMALL = 6.5
@@ -52,8 +52,9 @@ def reconstruction_figure(view: View, row: Row) -> Figure:
             panels = [_panel(figure, *corner, panel) for corner in corners]
             _show(panels, images, COLUMNS if at == 0 else ("",) * 4)
             hidden, visible = (_number(inspected.arrays[key][at, place]) for key in ("mse_hidden", "mse_visible"))
-            above = panels[-1].get_title()
-            panels[-1].set_title(f"{above}\nMSE {hidden} | {visible}".strip(), fontsize=SMALL, pad=2)
+            # On a line above the names of columns, to the left of where the panels end: it may be wider than a panel.
+            below = "\n" if at == 0 else ""
+            panels[-1].set_title(f"MSE {hidden} | {visible}{below}", loc="right", fontsize=SMALL, pad=2)
             if place == 0:
                 panels[0].set_ylabel(f"t = {times[at]}", rotation=0, ha="right", va="center", labelpad=3)
     return figure

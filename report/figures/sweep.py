@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,7 @@ def sweep_figure(view: View, name: str) -> Figure:
             axes.axis("off")
         else:
             _draw(axes, panel, limits)
+    _legends(found.flat, panels)
     return figure
 
 
@@ -182,5 +183,12 @@ def _draw(axes: Axes, panel: Panel, limits: tuple[int, int]) -> None:
     axes.set_ylabel("OA (%)" if limits[0] == 0 else f"OA (%), axis from {limits[0]}")
     axes.set_title(panel.title)
     axes.grid(axis="y")
-    if any(curve.name for curve in panel.curves):
+
+
+def _legends(found: Iterable[Axes], panels: Sequence[Panel]) -> None:
+    """Put a legend beside every panel, or beside the last alone where all have the same lines."""
+    named = [(axes, panel) for axes, panel in zip(found, panels, strict=False) if any(c.name for c in panel.curves)]
+    if len({(panel.axis, *((curve.name, curve.place) for curve in panel.curves)) for _, panel in named}) == 1:
+        named = named[-1:]
+    for axes, panel in named:
         axes.legend(title=panel.legend or None, loc="center left", bbox_to_anchor=(1.0, 0.5), alignment="left")

@@ -61,7 +61,7 @@ def add_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_every_file_without_an_underscore_is_a_method():
     files = {path.stem for path in Path("baselines").glob("*.py") if not path.stem.startswith("_")}
-    assert set(method_names()) == files | {"diffclip"}
+    assert set(method_names()) == files | {"diffclip", "outside"}
     for name in method_names():
         assert issubclass(find_method(name), Method)
     assert module_name("diffclip") == "diffclip.training.method"

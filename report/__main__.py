@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     # Only ours: at this level, libraries tell of every letter that they put into a PDF.
     logging.getLogger("report").setLevel(logging.INFO)
+    # A figure is a tree of thousands of small objects that are all needed until it is written: looking for garbage
+    # among them as often as Python does by default takes a seventh of the time.
+    gc.set_threshold(200_000, 20, 100)
     options = _parser().parse_args(arguments)
     try:
         for made in options.make(options):

@@ -21,10 +21,9 @@ def scorecard_table(study: Study, runs: pd.DataFrame) -> Table:
     """Return every published number of a method of the study with what its runs say to it."""
     published = read_published()
     found = list(scores(study, runs, published))
-    sources: list[Published] = list({id(score.published): score.published for score in found}.values())
-    number_of = {id(source): place for place, source in enumerate(sources, start=1)}
+    sources = list(dict.fromkeys(_cited(score.published) for score in found))
     groups = [list(group) for _, group in groupby(found, _subject)]
-    lines = tuple(line for group in groups for line in _lines(group, number_of[id(group[0].published)]))
+    lines = tuple(line for group in groups for line in _lines(group, sources.index(_cited(group[0].published)) + 1))
     return Table(
         label="tab:scorecard",
         caption=f"{study.title}. Published numbers and ours in %, with 95 % intervals over {seeds_text(study.seeds)}.",
@@ -40,7 +39,10 @@ def scorecard_table(study: Study, runs: pd.DataFrame) -> Table:
             Column("", "Source"),
         ),
         lines=lines,
-        notes=tuple(_notes(study, sources, published)),
+        notes=(
+            *(f"({place}) {source}" for place, source in enumerate(sources, start=1)),
+            *_notes(study, [score.published for score in found], published),
+        ),
         keys={},
     )
 
@@ -77,12 +79,13 @@ def _keys(score: Score) -> dict[str, Any]:
     return keys | ({"shots": score.published.shots} if score.published.shots else {})
 
 
-def _notes(study: Study, sources: list[Published], published: list[Published]) -> list[str]:
-    notes = [
-        f"({place}) {source.source}{' (second hand)' if source.second_hand else ''}. Drawn: {source.drawn}."
-        for place, source in enumerate(sources, start=1)
-    ]
-    if sources:
+def _cited(published: Published) -> str:
+    return f"{published.source}{' (second hand)' if published.second_hand else ''}. Drawn: {published.drawn}."
+
+
+def _notes(study: Study, compared: list[Published], published: list[Published]) -> list[str]:
+    notes = []
+    if compared:
         notes.append(
             "Difference: ours minus published. Reproduced: the published number lies within the interval of ours; "
             "higher, lower: ours is. The published numbers come without an interval of their own."
@@ -92,7 +95,7 @@ def _notes(study: Study, sources: list[Published], published: list[Published]) -
             notes.append(f"With {len(study.seeds)} seeds the interval covers at most {limit} %.")
     else:
         notes.append("No number has been published of a method of this study, as far as the sources go.")
-    others = dict.fromkeys(one.title for one in published if one not in sources)
+    others = dict.fromkeys(one.title for one in published if one not in compared)
     if others:
         notes.append(f"Published numbers are known, too, of methods that this study lacks: {', '.join(others)}.")
     return notes

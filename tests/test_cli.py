@@ -270,7 +270,7 @@ def test_a_wrong_study_is_told_line_by_line(diffclip, tmp_path):
 
 
 def test_estimate_tells_hours_and_disk_and_what_was_never_measured(diffclip):
-    table = "results/published/muufl-crop/runs.csv"
+    table = "results/published/muufl-crop/runs.csv.gz"
     said = diffclip("estimate", "--configfile", "config/muufl-crop.yaml", "--measured", table)
     assert said.status == 0
     (nearest,) = (line for line in said.out.splitlines() if line.startswith("nearest_mean"))

@@ -34,7 +34,7 @@ def estimate(
     ),
     measured: Annotated[
         list[Path] | None,
-        typer.Option(help="runs.csv of a finished study, may be repeated; default: all below results/"),
+        typer.Option(help="runs.csv (or .csv.gz) of a finished study, may be repeated; default: all below results/"),
     ] = None,
 ) -> None:
     """Say what a study will cost before it runs: hours per device and disk, from measured runs."""
@@ -44,7 +44,7 @@ def estimate(
     from diffclip.study.estimate import estimated, read_measured
 
     study = load_study(configfile)
-    tables = measured or sorted(Path("results").glob("**/runs.csv"))
+    tables = measured or sorted(Path("results").glob("**/runs.csv*"))
     runs = read_measured(tables)
     found = estimated(study, runs)
     rows = [

@@ -8,6 +8,7 @@ options were never measured on a device is not guessed at.
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ class Estimate:
 
 
 def read_measured(tables: Iterable[Path]) -> list[Measured]:
-    """Read the finished runs of studies' `runs.csv`.
+    """Read the finished runs of studies' `runs.csv`, or of `runs.csv.gz` as large published ones have.
 
     Raises:
         UserError: no such file, or a table without the columns that runs have.
@@ -105,8 +106,9 @@ def read_measured(tables: Iterable[Path]) -> list[Measured]:
 
 
 def _read(table: Path) -> Iterator[Measured]:
+    unpacked = gzip.open if table.suffix == ".gz" else open
     try:
-        with table.open(newline="") as file:
+        with unpacked(table, "rt", encoding="utf-8", newline="") as file:
             # Programs outside of the suite are not measured.
             rows = [row for row in csv.DictReader(file) if row["status"] == "ok" and row["fit_seconds"]]
             for row in rows:

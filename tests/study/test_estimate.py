@@ -68,7 +68,7 @@ def test_every_device_is_told_apart_and_methods_never_measured_there_are_named()
 
 
 def test_what_was_measured_is_read_from_a_table_of_runs():
-    table = Path("results/published/muufl-crop/runs.csv")
+    table = Path("results/published/muufl-crop/runs.csv.gz")
     runs = read_measured([table])
     assert {run.source for run in runs} == {str(table)}
     assert all(run.fit >= 0 and run.test_pixels > 0 for run in runs)

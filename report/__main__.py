@@ -14,8 +14,6 @@ from diffclip.study import figures as names
 from report.collect import collect
 from report.study import read_study
 
-FIGURE_KINDS = (*names.MAIN, names.LEAKAGE, names.SWEEP, *names.INSPECTED)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status: 0, or 2 for what a user can mend."""
@@ -57,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     tables.set_defaults(make=_tables)
     figures = commands.add_parser("figures", parents=[common, chosen], help="runs.csv -> figures (.pdf, .png)")
     figures.add_argument(
-        "--kind", choices=FIGURE_KINDS, action="append", help="only this kind, may be repeated; default: all"
+        "--kind", choices=names.KINDS, action="append", help="only this kind, may be repeated; default: all"
     )
     figures.add_argument("--sweep", metavar="NAME", help="only this sweep; default: all of the study's")
     figures.add_argument("--method", help="only inspected runs of this method; default: all of the study's")

@@ -14,6 +14,7 @@ LEAKAGE = "leakage"
 SWEEP = "sweep"
 # Of every inspected run; a figure's name ends with its method and variant.
 INSPECTED = ("reconstruction", "losses", "tsne")
+KINDS = (*MAIN, LEAKAGE, SWEEP, *INSPECTED)
 
 
 def scene_figures(study: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -45,7 +45,6 @@ INSPECTED: Mapping[str, Callable[[View, Row], Figure]] = {
     "losses": losses_figure,
     "tsne": tsne_figure,
 }
-EVERY = (*MAIN, names.SWEEP, *INSPECTED)
 
 
 def make_figures(
@@ -71,7 +70,7 @@ def make_figures(
     if sweep is not None:
         kinds = (names.SWEEP,)
     elif kinds is None:
-        kinds = EVERY if method is None and variant is None else tuple(INSPECTED)
+        kinds = names.KINDS if method is None and variant is None else names.INSPECTED
     details = {"", *sweeps, *("-".join(row) for row in rows)}
     wanted = [
         (found, name)

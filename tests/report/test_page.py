@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diffclip.study.figures import KINDS
 from report.__main__ import main
-from report.figures import EVERY
 from report.page.images import Images
 from report.page.items import FIGURES, TABLES, caption
 from report.tables import EVERY as EVERY_TABLE
@@ -135,7 +135,7 @@ def test_images_too_large_for_a_page_are_made_smaller(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_table_and_figure_has_a_caption() -> None:
-    for kind, folder in [*((kind, TABLES) for kind in EVERY_TABLE), *((kind, FIGURES) for kind in EVERY)]:
+    for kind, folder in [*((kind, TABLES) for kind in EVERY_TABLE), *((kind, FIGURES) for kind in KINDS)]:
         title, text = caption(kind, folder)
         assert 0 < len(title) < 40, kind
         assert text.endswith("."), kind

@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-LEAST_WINDOW = 11  # five unpadded convolutions leave one pixel
-
 
 class Mask(nn.Module):
     """Six convolutions, of which the second and the fourth pass on what they got beside what they made.
@@ -65,7 +63,7 @@ class FusAtNet(nn.Module):
     def forward(
         self, hsi: Float[Tensor, "*batch B w w"], aux: Float[Tensor, "*batch C w w"]
     ) -> Float[Tensor, "*batch K"]:
-        """Return the logits, their mean over what a window above `LEAST_WINDOW` leaves of positions."""
+        """Return the logits: their mean over positions, of which five unpadded convolutions leave one at window 11."""
         features = self.features(hsi)
         masked = features * self.spectral_mask(hsi), features * self.spatial_mask(aux)
         joined = torch.cat([hsi, aux, *masked], dim=-3)

@@ -24,7 +24,6 @@ from diffclip.randomness import rng
 from diffclip.scene.scene import PixelIndex, Scene
 
 ProtocolName = Literal["paper", "standard", "strict"]
-PROTOCOLS: tuple[ProtocolName, ...] = ("paper", "standard", "strict")
 
 # paper: validation labels are so many pixels, out of this share of the labelled pixels that do not train.
 _VALIDATION, _POOL = 200, 0.2

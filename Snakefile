@@ -57,6 +57,6 @@ for path in sorted(glob(f"{workflow.basedir}/workflow/outside/*.smk")):
 rule all:
     default_target: True
     input:
-        rules.tables.input,
+        rules.tables.output,
         rules.figures.input,
         rules.page.output,

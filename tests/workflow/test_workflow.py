@@ -76,8 +76,8 @@ def test_pretraining_is_shared_by_protocols(finished_once: Project) -> None:
 
 def test_every_rule_writes_its_log_and_benchmark(finished_once: Project) -> None:
     for kind in ("logs", "benchmarks"):
-        folders = {path.name for path in (finished_once.root / kind / "tiny").iterdir()}
-        assert {"scenes", "splits", "pretrained", "records", "inspection", "tables", "figures"} <= folders
+        steps = {path.stem for path in (finished_once.root / kind / "tiny").iterdir()}
+        assert {"scenes", "splits", "pretrained", "records", "inspection", "runs", "tables", "figures"} <= steps
 
 
 def test_a_second_run_does_nothing(finished_once: Project) -> None:

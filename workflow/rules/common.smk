@@ -1,15 +1,18 @@
 """Functions of the rules: how outputs are shown in Snakemake's report."""
 
 
-def reported(folder, name, format):
-    """Return an output that Snakemake's report shows; `name` is PROTOCOL_KIND, with a sweep or a method after it."""
+def reported(folder, name, format, scene="{scene}"):
+    """Return a scene's output that Snakemake's report shows.
+
+    `name` is PROTOCOL_KIND, with a sweep or a method after it. Without a scene, a wildcard of the rule stands for it.
+    """
     protocol, _, rest = name.partition("_")
     kind, _, detail = rest.partition("-")
     texts = "../report/figures" if folder == "figures" else "../report"
     return report(
-        f"<results>/{folder}/{{scene}}_{name}.{format}",
+        f"<results>/{folder}/{scene}_{name}.{format}",
         caption=f"{texts}/{kind}.rst",
-        category="{scene}",
+        category=scene,
         subcategory=f"{protocol} protocol",
         labels={"what": kind.replace("_", " "), "of": detail or "all methods"},
     )

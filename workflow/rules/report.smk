@@ -74,37 +74,11 @@ rule predictions:
         "python -m report check --study {params.out} > {log} 2>&1"
 
 
-rule tables_of:
+# One job for the tables of all scenes: they take less time than starting a process for each.
+rule tables:
     input:
         runs="<results>/runs.csv",
         predictions="<results>/predictions.csv",
-        study="<results>/study.json",
-        sources=REPORT_SOURCES,
-    output:
-        expand(
-            "<results>/tables/{scene}_{name}.{format}",
-            name=study.tables,
-            format=TABLE_FORMATS,
-            allow_missing=True,
-        ),
-        [reported("tables", name, "html") for name in study.tables],
-    log:
-        "<logs>/tables/{scene}.log",
-    benchmark:
-        "<benchmarks>/tables/{scene}.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        out=study.folder,
-    message:
-        "tables of {wildcards.scene}"
-    shell:
-        "python -m report tables --study {params.out} --scene {wildcards.scene} > {log} 2>&1"
-
-
-rule overviews:
-    input:
-        runs="<results>/runs.csv",
         study="<results>/study.json",
         sources=[*REPORT_SOURCES, "report/published.yaml"],
     output:
@@ -113,19 +87,30 @@ rule overviews:
             name=study.overviews,
             format=TABLE_FORMATS,
         ),
+        expand(
+            "<results>/tables/{scene}_{name}.{format}",
+            scene=study.scenes,
+            name=study.tables,
+            format=TABLE_FORMATS,
+        ),
         [overview("tables", name, "html") for name in study.overviews],
+        [
+            reported("tables", name, "html", scene)
+            for scene in study.scenes
+            for name in study.tables
+        ],
     log:
-        "<logs>/tables/overviews.log",
+        "<logs>/tables.log",
     benchmark:
-        "<benchmarks>/tables/overviews.tsv"
+        "<benchmarks>/tables.tsv"
     conda:
         "../../environment.yml"
     params:
         out=study.folder,
     message:
-        "tables over all scenes"
+        "tables of all scenes"
     shell:
-        "python -m report tables --study {params.out} --overviews > {log} 2>&1"
+        "python -m report tables --study {params.out} > {log} 2>&1"
 
 
 rule figures_of:
@@ -179,21 +164,6 @@ rule overview_figures:
         "python -m report figures --study {params.out} --overviews > {log} 2>&1"
 
 
-rule tables:
-    input:
-        expand(
-            "<results>/tables/{name}.{format}",
-            name=study.overviews,
-            format=[*TABLE_FORMATS, "html"],
-        ),
-        expand(
-            "<results>/tables/{scene}_{name}.{format}",
-            scene=study.scenes,
-            name=study.tables,
-            format=[*TABLE_FORMATS, "html"],
-        ),
-
-
 rule figures:
     input:
         expand(
@@ -214,7 +184,7 @@ rule page:
     input:
         runs="<results>/runs.csv",
         study="<results>/study.json",
-        tables=rules.tables.input,
+        tables=rules.tables.output,
         figures=rules.figures.input,
         sources=REPORT_SOURCES + PAGE_SOURCES,
     output:

@@ -1,0 +1,70 @@
+"""What docs/method.md concludes in words holds in the published runs: it fails where new runs say otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from report.frame import read_runs
+from report.study import read_study
+
+PUBLISHED = Path(__file__).parents[2] / "results/published"
+
+
+def accuracy(study: str, **only: object) -> pd.DataFrame:
+    """Return the OA of every split (rows: shots, seed) by method and variant (columns)."""
+    runs = read_runs(read_study(PUBLISHED / study))
+    runs = runs[(runs["mask_ratio"].isna()) | (runs["mask_ratio"] == 0.7)]
+    for column, value in only.items():
+        runs = runs[runs[column] == value]
+    return runs.pivot_table(index=["shots", "seed"], columns=["method", "variant"], values="oa")
+
+
+def test_the_recipe_of_tuned_leads_and_no_single_choice_costs_a_point() -> None:
+    oa = accuracy("ablation-muufl-crop")
+    lost = oa.sub(oa["diffclip", "tuned"], axis=0)
+    for whole in ("as-released", "as-written"):
+        assert (lost["diffclip", whole] < 0).all()
+        assert -8.5 < lost["diffclip", whole].mean() < -6.5
+    parts = (
+        *("without-stage-1", "without-noise", "without-masking", "class-token", "pixel-token", "one-window"),
+        *("without-profiles", "without-skip", "without-token-drop", "joint-scaling", "shuffled-batches"),
+        *("even-rates", "last-weights", "linear-head", "prompts-descriptions"),
+    )
+    assert all(lost["diffclip", f"tuned-{part}"].mean() > -1 for part in parts)
+    assert (lost["diffclip", "tuned-pixel-token"] < 0).all()
+    assert (lost["diffclip", "tuned-class-token"] > 0).all()
+    rivals = lost[[("svm", "emp"), ("random_forest", "emp"), ("label_spreading", "default")]]
+    assert (rivals < 0).all(axis=None)
+    assert rivals.mean().round().between(-4, -3).all()
+
+
+def test_modalities_and_frozen_encoders_are_worth_what_is_said() -> None:
+    mean = accuracy("ablation-muufl-crop").mean()["diffclip"]
+    assert 0.5 < mean["tuned"] - mean["tuned-hsi-only"] < 1.5
+    assert mean["tuned"] - mean["tuned-aux-only"] > 10
+    assert 0.5 < mean["tuned-frozen"] - mean["tuned-frozen-without-stage-1"] < 1.5
+    assert mean["tuned-graph-without-stage-1"] > mean["tuned-graph"]
+
+
+def test_tuned_leads_the_better_of_svm_and_random_forest_as_far_as_is_said() -> None:
+    said = {("paper", 2): (4, 5), ("paper", 10): (3.5, 4.5), ("strict", 2): (9.5, 10.5), ("strict", 10): (2.5, 3.5)}
+    for (protocol, shots), (least, most) in said.items():
+        mean = accuracy("tuned-muufl-crop", protocol=protocol, shots=shots).mean()
+        rival = max(mean["svm", "emp"], mean["random_forest", "emp"])
+        assert least < mean["diffclip", "tuned"] - rival < most, (protocol, shots)
+    few = accuracy("tuned-muufl-crop", protocol="paper", shots=2).mean()
+    assert few["label_spreading", "default"] > few["diffclip", "tuned"]
+
+
+def test_stage_1_pays_for_frozen_encoders_alone() -> None:
+    oa = accuracy("stage-1-muufl-crop")["diffclip"]
+    frozen = oa["tuned-frozen"] > oa["tuned-frozen-without-stage-1"]
+    assert (frozen.sum(), len(frozen)) == (11, 12)
+    by_shots = oa.groupby("shots").mean()
+    assert (by_shots["tuned"] > by_shots["tuned-frozen"]).all()
+    assert (by_shots["tuned-longer-stage-1"] - by_shots["tuned"]).abs().max() < 0.5
+    gain = oa["tuned"] - oa["tuned-without-stage-1"]
+    assert (gain.groupby("shots").mean()[[4, 16]] < 0).all()
+    assert (gain[1] > 1).sum() == 1

@@ -18,6 +18,15 @@ from diffclip.scene.scene import Scene, SceneInfo
 os.environ["OMP_NUM_THREADS"] = "1"
 
 SIDE, BANDS = 24, 16
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Keep a file's tests on one core: they share what is slow to make. (`--dist` in the settings stops benchmarks.)"""
+    if config.getoption("numprocesses", None) and config.getoption("dist") == "no":
+        config.option.dist = "loadfile"
+
+
 TINY_CLIP = "tiny-test-clip"
 
 

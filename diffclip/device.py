@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from diffclip.errors import UserError
 
@@ -30,8 +31,7 @@ def choose_device(wanted: str) -> str:
     return "cpu"
 
 
-# Measured on a CPU, where batching gains nothing; on a GPU the paper's ten, until `workflow/scripts/gpu_benchmark.sh`
-# has told better (docs/performance.md).
+# Measured (docs/performance.md): on a CPU batching gains nothing; on a GPU ten seeds, the most tried, cost least each.
 _SEEDS_AT_ONCE = {"cpu": 1, "cuda": 10}
 
 
@@ -60,8 +60,13 @@ def device_name(device: str) -> str:
 
 
 @contextmanager
-def repeatable_kernels(device: str) -> Iterator[None]:
-    """Choose kernels on a GPU that give the same result every time; those of the CPU do so by themselves."""
+def repeatable_kernels(device: str, *, strictly: bool = False) -> Iterator[None]:
+    """Choose kernels on a GPU that give the same result every time; those of the CPU do so by themselves.
+
+    Args:
+        device: "cpu" or "cuda".
+        strictly: an operation without such a kernel is an error instead of a warning. Attention chooses one only then.
+    """
     if device != "cuda":
         yield
         return
@@ -71,9 +76,13 @@ def repeatable_kernels(device: str) -> Iterator[None]:
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
     # cuBLAS reads this when it starts; without it matrix products on a GPU may differ between runs.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(True, warn_only=not strictly)
+    # Filling every new tensor guards against reading it unwritten, at the price of a pass over memory.
+    deterministic: Any = torch.utils.deterministic
+    filled, deterministic.fill_uninitialized_memory = deterministic.fill_uninitialized_memory, False
     try:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warned)
+        deterministic.fill_uninitialized_memory = filled

@@ -56,10 +56,10 @@ class SeedLinear(SeedLeaf):
     ) -> Float[Tensor, "S *axes o"]:
         """Map the last axis; of the outputs, return those from `first` to before `last`."""
         rows, weight = x.reshape(self.seeds, -1, x.shape[-1]), self.weight[:, first:last]
-        if self.bias is None:
-            mapped = torch.bmm(rows, weight.mT)
-        else:
-            mapped = torch.baddbmm(self.bias[:, None, first:last], rows, weight.mT)
+        mapped = torch.bmm(rows, weight.mT)
+        if self.bias is not None:
+            # Not by baddbmm: that writes the bias to every row first, a pass that a compiler cannot save.
+            mapped = mapped + self.bias[:, None, first:last].to(mapped.dtype)
         return mapped.view(*x.shape[:-1], -1)
 
 

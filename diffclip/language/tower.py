@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from diffclip.language.tokenizer import CONTEXT
-from diffclip.layers import Block, QuickGELU, Table
+from diffclip.layers import Block, QuickGELU, Table, take
 
 
 class TextTower(nn.Module):
@@ -55,8 +55,7 @@ class TextTower(nn.Module):
         tokens = self.tokens(ids) + self.positions()[..., None, : ids.shape[-1], :]
         for block in self.blocks:
             tokens = block(tokens, causal=True)
-        end = ids.argmax(-1)[..., None, None].expand(*tokens.shape[:-2], 1, tokens.shape[-1])
-        return self.projection(self.norm(tokens.gather(-2, end))[..., 0, :])
+        return self.projection(self.norm(take(tokens, ids.argmax(-1, keepdim=True)))[..., 0, :])
 
 
 def mean_embedding(embeddings: Float[Tensor, "*batch PK E"], sets: int) -> Float[Tensor, "*batch K E"]:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from diffclip.layers import BatchNorm, Table, xavier
+from diffclip.regions import region
 
 
 def sinusoid(positions: Float[Tensor, "*axes"], width: int) -> Float[Tensor, "*axes width"]:
@@ -91,6 +92,7 @@ class ModalityEmbedding(nn.Module):
         stem = self.stem(pixels)
         return self.tokens(stem) if self.token_size == 1 else stem
 
+    @region
     def forward(self, pixels: Float[Tensor, "*batch P _C"], *, embedded: bool = False) -> Float[Tensor, "*batch T D"]:
         """Return the tokens of windows with their positions.
 

@@ -10,11 +10,12 @@ from einops import rearrange
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from diffclip.layers import Block, Table, xavier
+from diffclip.layers import Block, Table, put, xavier
 from diffclip.model.diffusion import NoiseSchedule
 from diffclip.model.embedding import beside, grid_positions
 from diffclip.model.encoder import Architecture, Encoder
 from diffclip.model.masking import Kept
+from diffclip.regions import region
 
 
 class Decoder(nn.Module):
@@ -47,13 +48,17 @@ class Decoder(nn.Module):
         embedded = self.embed(encoded)
         summary, visible = embedded[..., :1, :], embedded[..., 1:, :]
         gaps = beside(self.mask_token(), visible).to(visible.dtype).expand(*kept.hidden.shape, visible.shape[-1])
-        tokens = gaps.scatter(-2, kept.index[..., None].expand_as(visible), visible)
-        tokens = torch.cat([summary, tokens], -2)
+        tokens = torch.cat([summary, put(gaps, kept.index, visible)], -2)
         tokens = tokens + beside(self.positions(), tokens)
         for block in self.blocks:
             tokens = block(tokens)
+        return self._seen_as_pixels(tokens[..., 1:, :])
+
+    @region
+    def _seen_as_pixels(self, tokens: Float[Tensor, "*batch T D"]) -> Float[Tensor, "*batch P C"]:
+        """Return the pixels that the last block's tokens stand for."""
         pixels = rearrange(
-            self.pixels(self.projection(self.norm(tokens)[..., 1:, :])),
+            self.pixels(self.projection(self.norm(tokens))),
             "... (row column) (i j c) -> ... (row i column j) c",
             row=self.side,
             i=self.token_size,
@@ -112,16 +117,18 @@ class MaskedDiffusion(nn.Module):
             kept: per modality, which tokens are visible.
         """
         noised = clean if noise is None else [self.schedule(x, time, eps) for x, eps in zip(clean, noise, strict=True)]
-        errors = [
-            self._per_token((predicted - x) ** 2) for predicted, x in zip(self(noised, time, kept), clean, strict=True)
-        ]
+        errors = [self._errors(predicted, x) for predicted, x in zip(self(noised, time, kept), clean, strict=True)]
         hidden = [_mean(error, seen.hidden) for error, seen in zip(errors, kept, strict=True)]
         visible = [_mean(error, ~seen.hidden) for error, seen in zip(errors, kept, strict=True)]
         return Losses(hidden, visible)
 
-    def _per_token(self, error: Float[Tensor, "*batch P C"]) -> Float[Tensor, "*batch T"]:
+    @region
+    def _errors(
+        self, predicted: Float[Tensor, "*batch P C"], clean: Float[Tensor, "*batch P C"]
+    ) -> Float[Tensor, "*batch T"]:
+        """Return the mean squared error of every token."""
         tokens = rearrange(
-            error,
+            (predicted - clean) ** 2,
             "... (row i column j) c -> ... (row column) (i j c)",
             row=self.side,
             column=self.side,

@@ -99,7 +99,7 @@ def trained_many(
 ) -> list[tuple[DiffCLIP, Tensor, SceneWindows]]:
     """Train what `start` returned for one seed, or for several as one model; see `finetune`."""
     device = tasks[0].device
-    with repeatable_kernels(device):
+    with repeatable_kernels(device, strictly=True):
         models = _train(begun, tasks, options)
     found = []
     for model, one in zip(models, begun, strict=True):
@@ -175,7 +175,7 @@ def _train(begun: Sequence[Start], tasks: Sequence[FewShotTask], options: Any) -
     model.encoder.requires_grad_(not options.frozen_encoder)
     optimiser, schedule = stage_2_optimiser(model, options, epochs, per_epoch)
     inputs = stacked([{"texts": one.inputs} for one in begun])["texts"]
-    update = Updates(partial(_losses, model, inputs, options, device), optimiser, device)
+    update = Updates(partial(_losses, model, inputs, options, device), optimiser, device, epochs * per_epoch)
     shown = [_batches(one, task, options) for one, task in zip(begun, tasks, strict=True)]
     picked = Picked(tasks[0], options) if "validation_picks_checkpoint" in options.reference_quirks else None
     average = running_average(model, options.weight_average)

@@ -92,7 +92,7 @@ def _learned(
     windows = windows_of(imagery, options, device)
     models = [untrained(windows, options, seed).to(device) for seed in seeds]
     model = together(models) if len(models) > 1 else models[0]
-    with repeatable_kernels(device):
+    with repeatable_kernels(device, strictly=True):
         curves = _train(model, windows, options, steps, seeds, device)
     if len(models) > 1:
         apart(model, models)
@@ -122,7 +122,7 @@ def _train(
     """Train a model of one seed, or of several together; return each seed's loss curves."""
     total = options.pretrain_steps
     optimiser, schedule = stage_1_optimiser(model, options, total)
-    update = Updates(partial(_losses, model, windows, options, device), optimiser, device)
+    update = Updates(partial(_losses, model, windows, options, device), optimiser, device, total)
     generators = [torch_generator(seed, "stage 1", "noise and masks", device=device) for seed in seeds]
     curves: list[dict[str, Any]] = [{"step": [], "hidden": [], "visible": []} for _ in seeds]
     every = max(1, total // _CURVE_POINTS)

@@ -1,0 +1,75 @@
+"""Parts are compiled where that is asked for, and a compiler that fails ends it with a warning, not the training."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from diffclip import regions
+from diffclip.layers import Block
+from diffclip.regions import compiled_regions, region
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """Put a compiler in the place of torch's that notes what it is asked for; return its notes."""
+    asked = []
+
+    def compiled(forward):
+        asked.append(forward.__name__)
+        return forward
+
+    monkeypatch.setattr(regions, "_compiled", compiled)
+    return asked
+
+
+@region
+def doubled(x):
+    if x is None:
+        raise ValueError("no number")
+    return 2 * x
+
+
+def test_a_region_is_compiled_within_the_context_alone(compiler):
+    assert doubled(1) == 2
+    with compiled_regions(False):
+        assert doubled(2) == 4
+    assert compiler == []
+    with compiled_regions(True):
+        assert doubled(3) == 6
+    assert doubled(4) == 8
+    assert compiler == ["doubled"]
+
+
+def test_a_failing_compiler_is_said_and_asked_once(monkeypatch, caplog):
+    def broken(forward):
+        raise RuntimeError("no C compiler")
+
+    monkeypatch.setattr(regions, "_compiled", broken)
+    with caplog.at_level(logging.WARNING), compiled_regions(True):
+        assert [doubled(1), doubled(2)] == [2, 4]
+    assert [record.getMessage() for record in caplog.records] == [
+        "doubled could not be compiled, training goes on without: no C compiler"
+    ]
+
+
+def test_an_error_of_the_network_itself_stays_one(compiler):
+    with compiled_regions(True), pytest.raises(ValueError, match="no number"):
+        doubled(None)
+
+
+def test_a_compiled_block_gives_what_it_gives_otherwise(monkeypatch):
+    # Torch's own compiler up to the kernels, which need a C compiler: it follows the block without a break.
+    monkeypatch.setattr(
+        regions, "_compiled", lambda forward: torch.compile(forward, dynamic=False, fullgraph=True, backend="aot_eager")
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        block, x = Block(16, 2, 4.0), torch.randn(3, 5, 16)
+    expected = block(x)
+    with compiled_regions(True):
+        torch.testing.assert_close(block(x), expected)
+        read = torch.zeros(3, 1, dtype=torch.long)
+        torch.testing.assert_close(block(x, read=read), expected[:, :1])

@@ -126,6 +126,11 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
     for text in figure.findobj(Text):
         # A ligature would be a second font in the PDF, and no reader could search for "DiffCLIP".
         text.set_fontfeatures(["-liga"])
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():
+                # Else all ticks are measured to find the place of nothing.
+                axis.set_label_coords(0.5, 0.5)
     # The layout is found once, and both files share it. Canvases are asked themselves: savefig would draw each file
     # twice, the first time only to find a layout.
     engine = figure.get_layout_engine()

@@ -117,11 +117,12 @@ class StudyJobs:
         """Cells of which one run shows what it learned."""
         return list(self._inspected.values())
 
-    def inspections(self, wildcards: Any) -> list[str]:
-        """Return what the figures of a scene's inspected cells are drawn from: their files, the losses of stage 1."""
+    @property
+    def inspections(self) -> list[str]:
+        """What the figures of inspected cells are drawn from: their files, the losses of stage 1."""
         files = []
         for cell in self.inspected:
-            if cell.scene == wildcards.scene and self._study.inspect is not None:
+            if self._study.inspect is not None:
                 shown = layout.INSPECTION.format(**cell.wildcards(), seed=self._study.inspect.seed)
                 files += [f"{self.root}/{shown}", *map(layout.log_of, self._checkpoints(cell, self.seeds))]
         return files

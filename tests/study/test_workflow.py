@@ -182,7 +182,7 @@ def test_an_inspected_run_waits_for_its_own_split_and_checkpoint_and_its_figures
     assert checkpoint.endswith("/seed-3.safetensors")
     assert "results/tiny/splits/simulated/paper/shots-5/seed-3.npz" in inputs
     assert {"inspection.py", "finetuning.py", "encoder.py"} <= {Path(path).name for path in inputs}
-    shown, *logs = jobs.inspections(wildcards_of(cell))
+    shown, *logs = jobs.inspections
     place = "results/tiny/inspection/simulated/paper/diffclip/small/shots-5_window-7_mask-0.7"
     assert shown == f"{place}/seed-3.npz"
     assert [Path(path).name for path in logs] == ["seed-0.log.json", "seed-3.log.json"]
@@ -191,7 +191,7 @@ def test_an_inspected_run_waits_for_its_own_split_and_checkpoint_and_its_figures
 
 def test_nothing_is_inspected_unless_it_is_asked_for(jobs):
     assert jobs.inspected == []
-    assert jobs.inspections(SimpleNamespace(scene="simulated")) == []
+    assert jobs.inspections == []
 
 
 def test_a_study_names_every_table_and_figure_once():

@@ -1,10 +1,10 @@
 """Functions of the rules: how outputs are shown in Snakemake's report."""
 
 
-def reported(folder, name, format, scene="{scene}"):
+def reported(folder, name, format, scene):
     """Return a scene's output that Snakemake's report shows.
 
-    `name` is PROTOCOL_KIND, with a sweep or a method after it. Without a scene, a wildcard of the rule stands for it.
+    `name` is PROTOCOL_KIND, with a sweep or a method after it.
     """
     protocol, _, rest = name.partition("_")
     kind, _, detail = rest.partition("-")

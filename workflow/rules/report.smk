@@ -113,71 +113,41 @@ rule tables:
         "python -m report tables --study {params.out} > {log} 2>&1"
 
 
-rule figures_of:
+# One job for the figures of all scenes, as for tables.
+rule figures:
     input:
         runs="<results>/runs.csv",
         predictions="<results>/predictions.csv",
         study="<results>/study.json",
-        scene="<results>/scenes/{scene}/scene.json",
+        scenes=expand("<results>/scenes/{scene}/scene.json", scene=study.scenes),
+        quicklooks=expand("<results>/scenes/{scene}/quicklook.png", scene=study.scenes),
         inspections=study.inspections,
         sources=REPORT_SOURCES,
     output:
+        expand("<results>/figures/{name}.pdf", name=study.overview_figures),
         expand(
             "<results>/figures/{scene}_{name}.pdf",
-            name=study.figures,
-            allow_missing=True,
-        ),
-        [reported("figures", name, "png") for name in study.figures],
-    log:
-        "<logs>/figures/{scene}.log",
-    benchmark:
-        "<benchmarks>/figures/{scene}.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        out=study.folder,
-    message:
-        "figures of {wildcards.scene}"
-    shell:
-        "python -m report figures --study {params.out} --scene {wildcards.scene} > {log} 2>&1"
-
-
-rule overview_figures:
-    input:
-        runs="<results>/runs.csv",
-        study="<results>/study.json",
-        sources=REPORT_SOURCES,
-    output:
-        expand("<results>/figures/{name}.pdf", name=study.overview_figures),
-        [overview("figures", name, "png") for name in study.overview_figures],
-    log:
-        "<logs>/figures/overviews.log",
-    benchmark:
-        "<benchmarks>/figures/overviews.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        out=study.folder,
-    message:
-        "figures over all scenes"
-    shell:
-        "python -m report figures --study {params.out} --overviews > {log} 2>&1"
-
-
-rule figures:
-    input:
-        expand(
-            "<results>/figures/{name}.{format}",
-            name=study.overview_figures,
-            format=["pdf", "png"],
-        ),
-        expand(
-            "<results>/figures/{scene}_{name}.{format}",
             scene=study.scenes,
             name=study.figures,
-            format=["pdf", "png"],
         ),
-        expand("<results>/scenes/{scene}/quicklook.png", scene=study.scenes),
+        [overview("figures", name, "png") for name in study.overview_figures],
+        [
+            reported("figures", name, "png", scene)
+            for scene in study.scenes
+            for name in study.figures
+        ],
+    log:
+        "<logs>/figures.log",
+    benchmark:
+        "<benchmarks>/figures.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        out=study.folder,
+    message:
+        "figures of all scenes"
+    shell:
+        "python -m report figures --study {params.out} > {log} 2>&1"
 
 
 rule page:
@@ -185,7 +155,8 @@ rule page:
         runs="<results>/runs.csv",
         study="<results>/study.json",
         tables=rules.tables.output,
-        figures=rules.figures.input,
+        figures=rules.figures.output,
+        quicklooks=rules.figures.input.quicklooks,
         sources=REPORT_SOURCES + PAGE_SOURCES,
     output:
         "<results>/index.html",

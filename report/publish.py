@@ -14,7 +14,7 @@ from report.study import Study
 
 PUBLISHED = Path("results/published")
 # Pages that show published tables.
-PAGES = (Path("README.md"), Path("docs/method.md"))
+PAGES = tuple(map(Path, ("README.md", "docs/method.md", "docs/rivals.md", "docs/clip-family.md")))
 _BLOCK = re.compile(r"(<!-- published: (?P<file>\S+) -->\n)(?P<text>.*?)(<!-- /published -->)", re.DOTALL)
 # Vector versions of maps run to megabytes; whoever needs them makes them from the records.
 _KEPT = {".md", ".tex", ".csv", ".png"}

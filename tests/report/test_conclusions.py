@@ -1,4 +1,4 @@
-"""What docs/method.md concludes in words holds in the published runs: it fails where new runs say otherwise."""
+"""What pages of docs/ conclude in words holds in the published runs: it fails where new runs say otherwise."""
 
 from __future__ import annotations
 
@@ -68,3 +68,54 @@ def test_stage_1_pays_for_frozen_encoders_alone() -> None:
     gain = oa["tuned"] - oa["tuned-without-stage-1"]
     assert (gain.groupby("shots").mean()[[4, 16]] < 0).all()
     assert (gain[1] > 1).sum() == 1
+
+
+CLASSICAL = ("nearest_mean", "knn", "lda", "logistic_regression", "random_forest", "svm")
+CONTROLS = [("true_labels", "default"), ("random_labels", "default")]
+
+
+def rivals(protocol: str) -> pd.DataFrame:
+    """Return the mean OA of the study of all rivals: by shots (rows), method and variant (columns)."""
+    return accuracy("rivals-muufl-crop", protocol=protocol).groupby("shots").mean()
+
+
+def test_label_spreading_leads_on_average_and_profiles_pay() -> None:
+    for protocol in ("paper", "strict"):
+        mean = rivals(protocol).drop(columns=CONTROLS).mean()
+        assert mean.idxmax() == ("label_spreading", "default")
+        assert all(mean[method, "emp"] > mean[method, "spectra"] for method in CLASSICAL)
+    best = rivals("paper").drop(columns=CONTROLS).idxmax(axis=1)
+    assert (best[4], best[8]) == (("lda", "emp"), ("two_branch_cnn", "small"))
+    assert rivals("strict").drop(columns=CONTROLS).idxmax(axis=1)[2] == ("logistic_regression", "emp")
+
+
+def test_networks_stand_where_is_said() -> None:
+    for protocol in ("paper", "strict"):
+        mean = rivals(protocol).drop(columns=CONTROLS).mean().sort_values()
+        assert set(mean.index[:2]) == {("hybridsn", "small"), ("spectralformer", "small")}
+        last = {name for name, _ in mean.index[:6]} - {"nearest_mean"}
+        assert last >= {"fusatnet", "cnn_2d", "cnn_3d"}
+        small = mean.xs("small", level="variant").sort_values(ascending=False)
+        assert small.index[0] == "two_branch_cnn" or protocol == "paper"
+        assert set(small.index[:2]) == {"two_branch_cnn", "s2enet"} or protocol == "strict"
+        profiles = mean.xs("emp", level="variant")
+        assert profiles.min() < mean["two_branch_cnn", "small"]
+    strict = rivals("strict").mean()
+    assert strict["two_branch_cnn", "small"] > strict["svm", "emp"] > strict["s2enet", "small"]
+
+
+def test_diffclip_small_is_below_svm_on_profiles_and_all_are_above_chance() -> None:
+    for protocol, least in (("paper", 8), ("strict", 8)):
+        mean = rivals(protocol)
+        assert (mean["diffclip", "small"] < mean["svm", "emp"]).all()
+        above = mean.drop(columns=CONTROLS).sub(mean["random_labels", "default"], axis=0)
+        assert above.min(axis=None) > least
+        assert above.loc[[4, 8]].min(axis=None) > 20
+
+
+def test_random_splits_flatter_every_rival_from_four_shots_on() -> None:
+    drop = (rivals("paper") - rivals("strict")).drop(columns=CONTROLS).loc[[4, 8]]
+    assert drop.min(axis=None) > 2
+    assert drop.max(axis=None) < 30
+    networks = drop.xs("small", axis=1, level="variant").mean(axis=None)
+    assert networks > drop[list(CLASSICAL)].mean(axis=None) + 3

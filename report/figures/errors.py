@@ -59,9 +59,10 @@ class Judged:
 def errors_figure(view: View) -> Figure:
     """Return the figure: for each of a few methods its errors and its confidence, side by side."""
     shots, seed = view.grid.shots[-1], min(view.study.seeds)
-    runs = view.good[(view.good["shots"] == shots) & (view.good["seed"] == seed)]
+    here = view.good[view.good["shots"] == shots]
+    runs = here[here["seed"] == seed]
     what = f"Errors and confidence at {shots_text(shots)}, seed {seed}"
-    shown = few(view, runs, MOST)
+    shown = few(view, here, MOST, runs)
     if not shown:
         return empty_figure(view, what, missing(view, view.rivals) or "No run went well at these shots and this seed.")
     ground = replace(read_ground(view.study.folder, view.scene), class_names=("right", "wrong"), colours=(RIGHT, WRONG))

@@ -42,14 +42,15 @@ Panel = tuple[str, np.ndarray]
 def maps_figure(view: View) -> Figure:
     """Return the figure: a panel per map, the legend of classes below."""
     shots, seed = view.grid.shots[-1], min(view.study.seeds)
-    runs = view.runs[(view.runs["shots"] == shots) & (view.runs["seed"] == seed) & (view.runs["status"] == "ok")]
+    here = view.good[view.good["shots"] == shots]
+    runs = here[here["seed"] == seed]
     what = f"{WHAT} at {shots_text(shots)}, seed {seed}"
     if runs.empty:
         return empty_figure(view, what, missing(view, view.rivals) or "No run went well at these shots and this seed.")
     ground = read_ground(view.study.folder, view.scene)
     height, width = ground.labels.shape
     there = [entry for entry in view.rivals if len(of_entry(runs, entry))]
-    shown = there if len(there) <= MOST else few(view, runs, MOST)
+    shown = there if len(there) <= MOST else few(view, here, MOST, runs)
     columns, panel = _grid(2 + len(shown), height / width)
     panels: list[Panel] = [
         ("False colour", ground.picture),

@@ -7,9 +7,11 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -21,12 +23,13 @@ from report.figures import MAIN
 from report.figures.confusion import summed
 from report.figures.cost import Point, cost_figure, frontier
 from report.figures.errors import errors_figure
+from report.figures.few import few
 from report.figures.leakage import leakage_figure
 from report.figures.maps import maps_figure
 from report.figures.ranks import ranks_figure
 from report.figures.shots import shots_figure, spread
 from report.figures.sweep import sweep_figure
-from report.frame import View, class_names, entries, read_runs, view
+from report.frame import Entry, View, class_names, entries, read_runs, view
 from report.statistics.ranks import critical_difference
 from report.study import read_study
 from report.style import look, styled
@@ -153,6 +156,15 @@ def test_many_methods_get_a_panel_each_and_maps_show_the_best_few(fake: Callable
     assert "Shown: 14 of 18 methods" in words(figure)
     assert not any("Rival 0" in axes.get_title() for axes in figure.axes)
     assert any("DiffCLIP" in axes.get_title() for axes in figure.axes)
+
+
+def test_a_few_are_chosen_by_all_seeds_whichever_is_drawn() -> None:
+    rows = [("even", 0, 70.0), ("even", 1, 72.0), ("lucky", 0, 90.0), ("lucky", 1, 30.0), ("late", 1, 99.0)]
+    runs = pd.DataFrame(rows, columns=["method", "seed", "oa"]).assign(variant="default", status="ok")
+    entries = [Entry((name, "default"), name, control=False, signs="") for name in ("even", "lucky", "late")]
+    shown = cast(View, SimpleNamespace(rivals=entries))
+    assert [entry.name for entry in few(shown, runs, 1, runs[runs["seed"] == 0])] == ["even"]
+    assert [entry.name for entry in few(shown, runs, 1)] == ["late"]
 
 
 def test_maps_show_predictions_of_test_pixels_and_stripes_elsewhere(study_folder: Path) -> None:

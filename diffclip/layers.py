@@ -162,7 +162,7 @@ def _attend_in_halves(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
 
 
-def rows_of(index: Int64[Tensor, "*batch kept"], count: int) -> Int64[Tensor, " rows"]:
+def _rows_of(index: Int64[Tensor, "*batch kept"], count: int) -> Int64[Tensor, " rows"]:
     """Return where the tokens at `index`, of `count` in each sequence, stand once all sequences are one."""
     starts = torch.arange(index[..., 0].numel(), device=index.device).view(*index.shape[:-1], 1) * count
     return (starts + index).flatten()
@@ -173,7 +173,7 @@ def take(tokens: Float[Tensor, "*batch T D"], index: Int64[Tensor, "*batch kept"
 
     By rows, for the repeatable kernel of the way back sorts the index: one number per token, not one per channel.
     """
-    rows = rows_of(index, tokens.shape[-2])
+    rows = _rows_of(index, tokens.shape[-2])
     return tokens.flatten(0, -2).index_select(0, rows).view(*index.shape, tokens.shape[-1])
 
 
@@ -181,7 +181,7 @@ def put(
     tokens: Float[Tensor, "*batch T D"], index: Int64[Tensor, "*batch kept"], new: Float[Tensor, "*batch kept D"]
 ) -> Float[Tensor, "*batch T D"]:
     """Return the tokens with `new` ones at `index`, where no position occurs twice; by rows, as `take`."""
-    rows = rows_of(index, tokens.shape[-2])
+    rows = _rows_of(index, tokens.shape[-2])
     return tokens.flatten(0, -2).index_copy(0, rows, new.flatten(0, -2)).view_as(tokens)
 
 

@@ -94,7 +94,6 @@ class Updates:
     ) -> None:
         self._losses_of, self._optimiser, self._on_gpu = losses_of, optimiser, device == "cuda"
         self._compiles = self._on_gpu and total >= _WORTH_COMPILING
-        self._usual: Key | None = None
         self._seen: Counter[Key] = Counter()
         self._graphs: dict[Key, _Graph] = {}
 
@@ -103,7 +102,6 @@ class Updates:
         if not self._on_gpu:
             return self._eager(batch)
         key = tuple((name, x.shape, x.dtype) for name, x in batch.items())
-        self._usual = self._usual or key
         if key not in self._graphs:
             self._seen[key] += 1
             if self._seen[key] <= _WARM_UP:
@@ -116,8 +114,8 @@ class Updates:
 
     def _eager(self, batch: Batch, key: Key | None = None) -> Tensor:
         self._optimiser.zero_grad(set_to_none=True)
-        # What is left over at the end of an epoch has a shape of its own, and would be compiled for few updates.
-        with compiled_regions(self._compiles and key == self._usual):
+        # Only the first shape: that of what is left over at the end of an epoch would be compiled for few updates.
+        with compiled_regions(self._compiles and key == next(iter(self._seen))):
             loss, watched = self._losses_of(batch)
             loss.backward()
         self._optimiser.step()

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Measures the suite on one GPU in one call of at most ten minutes: `workflow/scripts/gpu_benchmark.sh [FOLDER [SECONDS]]`.
+# Measures the suite on one GPU in one call of at most ten minutes (or SECONDS):
+# `workflow/scripts/gpu_benchmark.sh [FOLDER [SECONDS]]`.
 #
 # FOLDER (default: benchmarks/gpu) receives one JSON file per part, as pytest-benchmark writes it, each as soon as its
 # part is done, so that a call cut short leaves what it has measured; device.txt says on what. The steps come first: the
-# kernels that they compile are at hand for the whole cell. Then `python tests/benchmarks/table.py FOLDER/all.json` writes the numbers into docs/performance.md.
+# kernels that they compile are at hand for the whole cell. Then `python tests/benchmarks/table.py FOLDER/all.json`
+# writes the numbers into docs/performance.md.
 #
 # DIFFCLIP_BENCHMARKS=tiny tries the script itself, on a CPU too.
 set -euo pipefail

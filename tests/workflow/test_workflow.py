@@ -170,6 +170,16 @@ def test_a_failing_run_leaves_a_record_and_the_tables_say_so(finished: Project) 
     assert "1 of 2" in (finished.root / "results/tiny/tables/toy_paper_main.md").read_text()
 
 
+def test_a_run_ends_with_its_last_job_however_long_snakemake_would_pause(finished: Project) -> None:
+    # A run that sat out a pause of an hour would meet the time limit of `snakemake`.
+    pause = ("--max-jobs-per-timespan", "10000/1h")
+    finished.snakemake("tables", "--forcerun", "tables", *pause)
+    finished.edit("report/tables/__init__.py", lambda text: f"{text}\nraise SystemExit('out of paper')\n")
+    done = finished.snakemake("tables", "--forcerun", "tables", *pause, check=False)
+    assert done.returncode != 0
+    assert "out of paper" in done.stdout + done.stderr
+
+
 def test_a_wrong_config_is_refused_with_every_mistake_at_once(finished: Project) -> None:
     finished.edit("config/tiny.yaml", lambda text: text.replace("window: 5", "windw: 5").replace("[toy]", "[tou]"))
     done = finished.snakemake("--dry-run", check=False)

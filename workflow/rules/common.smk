@@ -1,4 +1,6 @@
-"""Functions of the rules: how outputs are shown in Snakemake's report."""
+"""What all rules share: how outputs are shown in Snakemake's report, and how a run ends."""
+
+from threading import Timer, enumerate as running_threads
 
 
 def reported(folder, name, format, scene):
@@ -28,3 +30,18 @@ def overview(folder, name, format):
         category="all scenes",
         labels={"what": kind.replace("-", " "), "of": name.rpartition("_")[0] or "all"},
     )
+
+
+def end_pauses():
+    """Cancel Snakemake's pauses between looks at waiting jobs: it would sit out the last one, a minute, before it ends."""
+    for thread in running_threads():
+        if isinstance(thread, Timer):
+            thread.cancel()
+
+
+onsuccess:
+    end_pauses()
+
+
+onerror:
+    end_pauses()

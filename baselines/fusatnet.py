@@ -18,12 +18,13 @@ class FusAtNetMethod(SupervisedNetwork):
     Its 37 to 38 million weights are for a GPU; the variant "small" has an eighth of the filters and a higher rate. The
     published code trains 20 epochs and says 1000 in a comment; here 1000 count, with Nesterov's Adam at 2e-5 and its
     penalty of 0.01 on the squared weights. It keeps the epoch of the best test accuracy; here the last weights count.
-    How its windows are scaled could not be verified; here channels are standardised.
+    Every channel is brought to 0..1, as there; windows are turned by quarters, as there, and mirrored too.
     """
 
     title = "FusAtNet"
     reference = "Mohla et al. 2020, doi:10.1109/CVPRW50498.2020.00054; github.com/ShivamP1993"
     optimizer = "nadam"
+    scaling = "minmax"
     least_window = 11
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"width": 0.125, "epochs": 50, "least_steps": 250, "lr": 1e-3, "weight_decay": 1e-4}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from baselines._supervised import NetworkOptions, SupervisedNetwork
+from baselines._supervised import NetworkOptions, SupervisedNetwork, Turns
 from diffclip.errors import UserError
 from diffclip.protocol.method import Pretraining
 from diffclip.protocol.task import FewShotTask
@@ -25,8 +25,8 @@ class SSMAEMethod(SupervisedNetwork):
     decoder's weights over the encoder's and leaves the loading out; here the encoder is handed on. Layers that its
     forward passes never use are left out. The paper pretrains for 468,750 updates (300 epochs of 200,000 windows;
     variant "paper-length"), here for 20,000 by default. The published windows are 7 x 7. The released code keeps the
-    best test accuracy; here the last weights count. Components are taken over the whole scene and whitened; whether the
-    paper whitens them could not be verified.
+    best test accuracy; here the last weights count. Components are those of the scaled cube, over the whole scene and
+    not whitened, as there; windows are mirrored at random in both trainings.
     """
 
     title = "SS-MAE"
@@ -57,6 +57,7 @@ class SSMAEMethod(SupervisedNetwork):
         """
 
         epochs: int = 300
+        turns: Turns = "flips"
         batch: int = 128
         lr: float = 1e-4
         weight_decay: float = 0.05
@@ -103,15 +104,16 @@ class SSMAEMethod(SupervisedNetwork):
         )
 
     def rasters(self, scene: Imagery) -> tuple[np.ndarray, ...]:
-        """Return the scaled cube, the scaled rasters and the whitened principal components of the cube."""
+        """Return the scaled cube, the scaled rasters and the principal components of the scaled cube."""
         from baselines._networks.ss_mae import LEAST_COMPONENTS
-        from diffclip.scene.features import whitened_components
+        from diffclip.scene.features import principal_components
 
         components = min(self.options.components, scene.hsi.shape[2])
         if components < LEAST_COMPONENTS:
             few = f"{self.options.components} of {scene.hsi.shape[2]} bands"
             raise UserError(f"ss_mae: components: found {few}, expected {LEAST_COMPONENTS} or more")
-        return *scene.scaled(self.scaling), whitened_components(scene.hsi, components)
+        hsi, aux = scene.scaled(self.scaling)
+        return hsi, aux, principal_components(hsi, components)
 
     def network(self, channels: Sequence[int], classes: int, window: int) -> nn.Module:
         """Return the classifier, its encoder untrained."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class CNN2D(nn.Sequential):
@@ -30,3 +30,8 @@ class CNN2D(nn.Sequential):
             nn.ReLU(),
             nn.Linear(wide, classes),
         )
+
+    @property
+    def hidden_weight(self) -> Tensor:
+        """The weight of the hidden linear layer."""
+        return self[-3].get_parameter("weight")

@@ -19,6 +19,7 @@ from diffclip.randomness import rng, seeded_torch, torch_generator
 from diffclip.scene.scene import Imagery
 
 _CURVE_POINTS = 200
+_MIRRORED = 4  # as it is, up-down, left-right, both: the first of `turned_orders`
 
 
 def rate(done: float, warm: float = 5 / 300) -> float:
@@ -29,7 +30,7 @@ def rate(done: float, warm: float = 5 / 300) -> float:
 
 
 def pretrain(imagery: Imagery, settings: Mapping[str, Any], *, seed: int, device: str, path: Path) -> dict[str, Any]:
-    """Train the masked autoencoder on random windows of a scene and write its encoder's weights.
+    """Train the masked autoencoder on random windows of a scene, mirrored at random, and write its encoder's weights.
 
     Args:
         imagery: what the sensors saw.
@@ -60,13 +61,15 @@ def _train(
     optimizer = _training.optimizer_of("adamw", model.parameters(), options.lr, options.weight_decay, betas=(0.9, 0.95))
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate((step + 1) / options.steps))
     places, orders = rng(seed, "ss_mae", "windows"), torch_generator(seed, "ss_mae", "masks")
+    flips = torch_generator(seed, "ss_mae", "flips")
     tokens = {"pixels": options.window**2, "bands": sum(windows.channels)}
     curve: dict[str, Any] = {"step": [], "loss": []}
     every, last, total = max(1, options.steps // _CURVE_POINTS), 0, torch.zeros((), device=device)
     progress = Progress(f"ss_mae pretraining, seed {seed}", options.steps)
     for step in progress:
         drawn = torch.from_numpy(places.integers(pixels, size=options.batch)).to(device)
-        x = torch.cat(windows(drawn), dim=1)
+        mirrored = torch.randint(_MIRRORED, (options.batch,), generator=flips).to(device)
+        x = torch.cat(windows(drawn, mirrored), dim=1)
         optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=device)
         for stream, count in tokens.items():

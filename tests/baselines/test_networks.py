@@ -24,6 +24,7 @@ from baselines._supervised import SupervisedNetwork
 from diffclip.errors import UserError
 from diffclip.protocol.catalogue import make_method
 from diffclip.scene.scene import Imagery, Scene, SceneInfo
+from diffclip.seeds import together
 
 SCENES = {"Houston 2013": (144, 1, 15), "Trento": (63, 1, 6), "MUUFL": (64, 2, 11)}  # B, C, K
 # Counted in the authors' own networks, or in the formula of their layers, at the authors' window.
@@ -113,6 +114,31 @@ def test_ss_mae_has_the_papers_size_while_it_is_pretrained():
         unused = 258 * both + 14_178  # of the decoder: embeddings, class tokens and norms that its forward never uses
         with torch.device("meta"):
             assert count(MaskedAutoencoder(both, 7)) == published[scene] - unused
+
+
+def test_the_2d_cnn_pays_for_the_squared_weights_of_its_hidden_layer_and_each_seed_for_its_own():
+    free, method = make_method("cnn_2d", options={"penalty": 0.0}), make_method("cnn_2d")
+    assert isinstance(method, SupervisedNetwork)
+    assert isinstance(free, SupervisedNetwork)
+    networks = [method.network((4,), 2, 11) for _ in range(2)]
+    inputs, targets = torch.rand(2, 3, 4, 11, 11), torch.tensor([[0, 1, 1], [1, 0, 1]])
+    expected = []
+    for network, x, y in zip(networks, inputs, targets, strict=True):
+        hidden = next(layer for layer in network.modules() if isinstance(layer, nn.Linear))
+        expected.append(free.loss(network, (x,), y) + 0.02 * (hidden.weight**2).sum())
+        torch.testing.assert_close(method.loss(network, (x,), y), expected[-1])
+    torch.testing.assert_close(method.loss(together(networks), (inputs,), targets), torch.stack(expected).mean())
+
+
+def test_ss_mae_sees_components_of_the_scaled_cube_that_are_not_whitened(tiny_scene):
+    method = make_method("ss_mae", options={"components": 13})
+    assert isinstance(method, SupervisedNetwork)
+    hsi, _, components = method.rasters(tiny_scene().imagery)
+    assert (hsi.min(), hsi.max()) == (0, 1)
+    deviations = components.std(axis=(0, 1))
+    assert (np.diff(deviations) <= 0).all()
+    assert deviations[0] < hsi.std() * np.sqrt(hsi.shape[2])
+    assert deviations[-1] < deviations[0] / 2
 
 
 def test_coupled_cnn_has_two_convolutions_of_its_own_and_two_that_both_modalities_share():

@@ -42,6 +42,13 @@ def test_the_papers_grid_is_reckoned_from_a_cell():
     assert f"takes {(48 * 10 + 63 * 5) / 60:.0f} minutes" in table.table(found)
 
 
+def test_what_a_gpu_needs_before_the_first_step_is_said_where_it_counts():
+    slow, quick = measured(device="cuda", until_ready=27.4), measured(device="cuda", until_ready=0.2)
+    assert "compiled and graphs captured: a step of stage 1, bf16-1 27 s." in table.table(slow)
+    assert "compiled" not in table.table(quick)
+    assert "compiled" not in table.table(measured(until_ready=27.4))
+
+
 def test_tiny_sizes_and_unknown_places_are_refused():
     with pytest.raises(SystemExit, match="tiny"):
         table.written(PAGE, measured(tiny=True))

@@ -32,15 +32,25 @@ def _row(one: dict[str, Any]) -> list[str]:
     plain = min(facts.get("plain") or [0.0])
     gflop = facts.get("gflop", 0.0)
     work = [f"{count / seconds:.4g} {name}" for name, count in facts.get("work", {}).items()]
-    words = one["name"].removeprefix("test_").replace("_", " ").replace("[", ", ").removesuffix("]")
     return [
-        words,
+        _words(one),
         f"{seconds:.3g}",
         f"{plain:.3g}" if plain else "",
         f"{plain / seconds:.2f}" if plain else "",
         ", ".join(work),
         f"{gflop / seconds:.0f}" if gflop > 0.1 else "",
     ]
+
+
+def _words(one: dict[str, Any]) -> str:
+    return str(one["name"]).removeprefix("test_").replace("_", " ").replace("[", ", ").removesuffix("]")
+
+
+def readying(found: dict[str, Any]) -> list[str]:
+    """Return a line on what on a GPU took a second or longer before it was measured; none where nothing did."""
+    spent = {_words(one): one["extra_info"].get("until_ready", 0.0) for one in found["benchmarks"]}
+    long = [f"{words} {seconds:.0f} s" for words, seconds in spent.items() if seconds >= 1]
+    return [f"Before that, kernels were compiled and graphs captured: {'; '.join(long)}."] if long else []
 
 
 def table(found: dict[str, Any]) -> str:
@@ -50,7 +60,9 @@ def table(found: dict[str, Any]) -> str:
     threads = "" if facts["device"] == "cuda" else f", {facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
     line = f"{facts['device_name']} ({facts['device']}{threads}), {found['datetime'][:10]}, {counted}."
     whole = [grid(one["extra_info"]) for one in found["benchmarks"] if "parts" in one["extra_info"]]
-    return "\n\n".join([line, tabulate(rows(found), HEADS, tablefmt="github", disable_numparse=True), *whole]) + "\n"
+    before = readying(found) if facts["device"] == "cuda" else []
+    rendered = tabulate(rows(found), HEADS, tablefmt="github", disable_numparse=True)
+    return "\n\n".join([line, rendered, *before, *whole]) + "\n"
 
 
 def grid(facts: dict[str, Any]) -> str:

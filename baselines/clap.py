@@ -19,8 +19,8 @@ class CLAP(ClipMethod):
     Prototypes start at the mean text embeddings, not normalised, and are trained by cross-entropy on scaled cosines
     plus the mean over classes of lambda_c ||w_c - t_c||^2, where lambda_c is the mean zero-shot probability of the true
     class on the shots of c (all turns), fixed before training. The variant "zs-lp" drops that term (ZS-LP, the
-    authors' own baseline). No value is searched, as in the paper. Each shot comes in a turn drawn at random where the
-    published code keeps twenty augmented passes.
+    authors' own baseline). No value is searched, as in the paper. Batches are drawn from twenty passes over the shots,
+    each shot in a turn drawn at random where the published code crops and flips.
     """
 
     title = "CLAP"
@@ -35,12 +35,14 @@ class CLAP(ClipMethod):
             constrained: hold prototypes near the class texts.
             epochs, batch, lr: of stochastic gradient descent; the rate is 1e-5 in the first epoch, then `lr`, and
                 falls by half a cosine.
+            passes: over the shots; an epoch takes as many batches of them all as one pass would fill.
         """
 
         constrained: bool = True
         epochs: int = 300
         batch: int = 256
         lr: float = 0.1
+        passes: int = 20
 
     def fit(self, task: FewShotTask) -> None:
         """Learn the prototypes."""
@@ -74,6 +76,7 @@ class CLAP(ClipMethod):
             batch=options.batch,
             epochs=options.epochs,
             name="CLAP",
+            passes=options.passes,
         )
         self.prototypes = self.prototypes.detach()
 

@@ -18,9 +18,9 @@ class ClipAdapter(ClipMethod):
     Two layers without biases, a quarter as wide in between, look at the image feature as it comes from the tower;
     a fifth of what they give and four fifths of the feature are normalised and compared with the class texts.
 
-    The published code says nothing of its optimisation. Here it is that of LP++'s copy of the method (stochastic
-    gradient descent, rate 0.01, batches of 32) with CoOp's epochs and schedule; the blend is fixed, the last weights
-    count. The adapter's published width is that of one backbone; here it follows the backbone.
+    The published code is trained by CoOp's toolbox and names no settings. Here they are the toolbox's momentum and
+    decay, CoOp's epochs and schedule, and rate and batch of LP++'s copy of the method (0.01 and 32); the blend is
+    fixed, the last weights count. The adapter's published width is that of one backbone; here it follows the backbone.
     """
 
     title = "CLIP-Adapter"

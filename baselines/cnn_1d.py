@@ -16,8 +16,9 @@ class CNN1DMethod(SupervisedNetwork):
     """Hu et al., "Deep convolutional neural networks for hyperspectral image classification", J. Sensors 2015.
 
     Sees the cube's spectrum of the pixel itself: no neighbour, no auxiliary raster. Sizes and plain gradient descent at
-    0.01 as in the paper; 100 epochs and batches of 100 are those of the toolkit DeepHyperX. Its least number of updates
-    is high because plain gradient descent at that rate moves slowly; the variant "small" goes faster instead.
+    0.01 as in the paper; 100 epochs and batches of 100 are those of the toolkit DeepHyperX, which also lowers the rate
+    when a validation accuracy stalls and scales all bands alike. Its least number of updates is high because plain
+    gradient descent at that rate moves slowly; the variant "small" goes faster instead.
     """
 
     title = "1-D CNN"

@@ -17,7 +17,7 @@ class CNN3DMethod(SupervisedNetwork):
 
     Sees windows of the cube, not the auxiliary rasters; the paper's are 5 x 5 (variant "own-window"). Gradient descent
     at 0.01, batches of 100 and 100 epochs are those of the toolkit DeepHyperX, which also lowers the rate when a
-    validation loss stalls; without validation labels it stays.
+    validation accuracy stalls (without validation labels it stays) and scales all bands alike.
     """
 
     title = "3-D CNN"

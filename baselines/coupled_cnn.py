@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from baselines._training import Inputs
 
 
+_LITTLE = 1e-5  # for classes that no classifier recognises
+
+
 class CoupledCNNMethod(SupervisedNetwork):
     """Hang et al., "Classification of hyperspectral and LiDAR data using coupled CNNs", TGRS 2020.
 
     Sees windows of the first principal components of the scaled cube and of the rasters; components are taken over the
     whole scene, without labels. Each of three classifiers is believed about a class as far as it recognises the
-    training pixels of that class. The published code keeps the epoch of the best test accuracy; here the last counts.
+    training pixels of that class, against the other two. The published code keeps the epoch of the best test accuracy;
+    here the last counts.
     """
 
     title = "CoupledCNN"
@@ -79,4 +83,5 @@ class CoupledCNNMethod(SupervisedNetwork):
         pixels, targets = (torch.from_numpy(x).to(task.device) for x in (task.train_pixels, task.train_targets))
         with torch.inference_mode():
             logits = torch.cat([network.logits(*self.windows(part)) for part in pixels.split(256)])
-            network.trust.copy_(class_accuracy(logits, targets))
+            known = class_accuracy(logits, targets)
+            network.trust.copy_(known / (known.sum(dim=0) + _LITTLE))

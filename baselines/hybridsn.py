@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class HybridSNMethod(SupervisedNetwork):
     """Roy et al., "HybridSN: exploring 3-D-2-D CNN feature hierarchy for hyperspectral image …", GRSL 2020.
 
-    Sees windows of whitened principal components of the cube, not the auxiliary rasters. Components are taken over the
-    whole scene, test pixels included, without labels. The published code keeps the epoch of the best training accuracy;
-    here the last one counts. Its rate falls by 1e-6 of itself per update, which changes nothing in so few. Its windows
-    are 25 x 25 (variant "own-window").
+    Sees windows of 30 whitened principal components of the cube (15 for two of the paper's three scenes), not the
+    auxiliary rasters. Components are taken over the whole scene, test pixels included, without labels. The published
+    code keeps the epoch of the best training accuracy; here the last one counts. Its rate falls by 1e-6 of itself per
+    update, which changes nothing in so few. Its windows are 25 x 25 (variant "own-window").
     """
 
     title = "HybridSN"

@@ -19,8 +19,9 @@ class LPPlusPlus(ClipMethod):
     momentum and a step from the loss's curvature, alpha every tenth iteration with one of its own. Weights start at the
     sums of the class's features, alpha at 250 times the mean similarity of a shot and its text.
 
-    Two departures from the published code: the last iteration counts, where it picks one on a validation set, and the
-    gradient of alpha is that of its iteration alone, where it piles up over all before.
+    Departures from the published code: the last iteration counts, where it picks one on a validation set; the gradient
+    of alpha is that of its iteration alone, where it piles up over all before; biases start at zero, there at random;
+    windows are taken as they are, where images are cropped and flipped once.
     """
 
     title = "LP++"
@@ -71,7 +72,7 @@ class LPPlusPlus(ClipMethod):
                 descent.zero_grad(), text_descent.zero_grad()
                 loss.backward()
                 descent.step()
-                if iteration % options.text_every == 0:
+                if (iteration + 1) % options.text_every == 0:
                     text_descent.step()
         self.weights = (weights + blend[:, None] * texts).detach()
         self.bias = bias.detach()

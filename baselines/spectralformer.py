@@ -17,8 +17,7 @@ class SpectralFormerMethod(SupervisedNetwork):
 
     The patch-wise network with cross-layer fusion, of the size of the released checkpoint. Sees windows of the cube,
     not the auxiliary rasters; the published windows are 7 x 7 (variant "own-window"). Epochs and weight decay are those
-    for Houston 2013; the last weights count, as in the published code. How it scales channels could not be verified;
-    here every band is brought to 0..1.
+    for Houston 2013. Every band is brought to 0..1 and the last weights count, as in the published code.
     """
 
     title = "SpectralFormer"

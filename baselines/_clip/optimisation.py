@@ -48,6 +48,7 @@ def descend(
     batch: int,
     epochs: int,
     name: str,
+    passes: int = 1,
 ) -> None:
     """Train for some epochs over a task's training pixels.
 
@@ -59,15 +60,19 @@ def descend(
         batch: largest batch; the last of an epoch may be smaller, so that few shots train as well.
         epochs: how often every sample is seen.
         name: shown beside the progress.
+        passes: batches come from so many copies of the samples, though an epoch has no more of them than with one: few
+            samples fill whole batches.
     """
     progress, generator = Progress(name, epochs), task.torch_generator("order")
+    samples = len(task.train_pixels)
+    steps = math.ceil(samples / batch)
     with repeatable_kernels(task.device):
         for epoch in progress:
             for group in optimizer.param_groups:
                 group["lr"] = rate(epoch)
-            for rows in torch.randperm(len(task.train_pixels), generator=generator).split(batch):
+            for rows in torch.randperm(passes * samples, generator=generator).split(batch)[:steps]:
                 optimizer.zero_grad(set_to_none=True)
-                loss = loss_of(rows)
+                loss = loss_of(rows % samples)
                 loss.backward()
                 optimizer.step()
             progress.note(loss=loss.detach())

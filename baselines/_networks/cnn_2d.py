@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from baselines._networks.starts import start_as_keras
+
 
 class CNN2D(nn.Sequential):
     """Two unpadded convolutions over all channels at once, pooled, and two linear layers; maps (n, B, w, w) to (n, K).
@@ -30,6 +32,7 @@ class CNN2D(nn.Sequential):
             nn.ReLU(),
             nn.Linear(wide, classes),
         )
+        start_as_keras(self)
 
     @property
     def hidden_weight(self) -> Tensor:

@@ -20,7 +20,8 @@ class CoupledCNN(nn.Module):
         width: factor on the numbers of filters.
 
     Attributes:
-        trust: (3, K) how much each classifier is believed about each class.
+        trust: (3, K) how much each classifier is believed about each class; of those that know a class, the shares sum
+            to 1.
     """
 
     trust: Tensor
@@ -34,7 +35,7 @@ class CoupledCNN(nn.Module):
         )  # fmt: skip
         features = most * (window // 8) ** 2
         self.heads = nn.ModuleList(nn.Linear(features, classes) for _ in range(3))
-        self.register_buffer("trust", torch.ones(3, classes), persistent=False)
+        self.register_buffer("trust", torch.full((3, classes), 1 / 3), persistent=False)
 
     def logits(
         self, hsi: Float[Tensor, "*batch L w w"], aux: Float[Tensor, "*batch C w w"]

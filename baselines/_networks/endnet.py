@@ -30,6 +30,10 @@ class EndNet(nn.Module):
         self.fusion = _encoder([2 * _ENCODER[-1], 128])
         self.classifier = nn.Sequential(*_encoder([128, 64]), nn.Linear(64, classes))
         self.hsi_decoder, self.aux_decoder = _decoder([128, *_DECODER, bands]), _decoder([128, *_DECODER, features])
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def code(
         self, hsi: Float[Tensor, "*batch B 1 1"], aux: Float[Tensor, "*batch D 1 1"]
@@ -50,7 +54,9 @@ class EndNet(nn.Module):
 
 
 def _encoder(widths: Sequence[int]) -> nn.Sequential:
-    return nn.Sequential(*(nn.Sequential(nn.Linear(a, b), BatchNorm(b), nn.ReLU()) for a, b in pairwise(widths)))
+    return nn.Sequential(
+        *(nn.Sequential(nn.Linear(a, b), BatchNorm(b, eps=1e-3), nn.ReLU()) for a, b in pairwise(widths))
+    )
 
 
 def _decoder(widths: Sequence[int]) -> nn.Sequential:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from baselines._networks.starts import start_as_keras
+
 
 class Mask(nn.Module):
     """Six convolutions, of which the second and the fourth pass on what they got beside what they made.
@@ -55,10 +57,7 @@ class FusAtNet(nn.Module):
         self.joint_mask = Mask(joined, spatial, pooled=False)
         pairs = (most, many), (many, many), (many, many), (many, many), (many, most)
         self.classifier = nn.Sequential(*(_stage(a, b, padding=0) for a, b in pairs), nn.Conv2d(most, classes, 1))
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.constant_(layer.bias, 0.0)  # type: ignore[arg-type]
+        start_as_keras(self)
 
     def forward(
         self, hsi: Float[Tensor, "*batch B w w"], aux: Float[Tensor, "*batch C w w"]

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from baselines._networks.layers import Dropout
+from baselines._networks.starts import start_as_keras
 
 LEAST_COMPONENTS = 13  # the unpadded spectral kernels of 7, 5 and 3 leave one
 
@@ -47,6 +48,7 @@ class HybridSN(nn.Module):
             Dropout(0.4),
             nn.Linear(scaled(128), classes),
         )
+        start_as_keras(self)
 
     def forward(self, components: Float[Tensor, "*batch L w w"]) -> Float[Tensor, "*batch K"]:
         """Return the logits."""

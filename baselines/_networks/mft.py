@@ -45,7 +45,8 @@ class Tokenizer(nn.Module):
         self.attention = nn.Linear(width, tokens, bias=False)
         self.value = nn.Linear(width, width, bias=False)
         for layer in (self.attention, self.value):
-            nn.init.xavier_normal_(layer.weight)
+            # Published as tensors of three axes, of which the last counts as a kernel: the weights start small.
+            nn.init.xavier_normal_(layer.weight[None])
 
     def forward(self, x: Float[Tensor, "*batch D w w"]) -> Float[Tensor, "*batch tokens D"]:
         """Return the tokens."""

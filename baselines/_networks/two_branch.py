@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from baselines._networks.layers import Dropout
+from baselines._networks.starts import start_as_keras
 
 MIN_BANDS = 14  # what two valid 1-D convolutions (11 and 3 bands) and a pooling by 2 need
 
@@ -99,6 +100,7 @@ class TwoBranch(nn.Module):
             nn.BatchNorm1d(fused), Dropout(0.25), nn.Linear(fused, filters(128)), leaky(),
             nn.Linear(filters(128), classes),
         )  # fmt: skip
+        start_as_keras(self)
 
     def branches(
         self, hsi: Float[Tensor, "*batch B w w"], aux: Float[Tensor, "*batch C w w"]
@@ -122,6 +124,7 @@ class BranchHeads(nn.Module):
         super().__init__()
         self.hsi = nn.Sequential(Dropout(0.5), nn.Linear(network.hsi_features, classes))
         self.aux = nn.Sequential(Dropout(0.5), nn.Linear(network.aux_features, classes))
+        start_as_keras(self)
 
     def forward(
         self, hsi: Float[Tensor, "*batch F"], aux: Float[Tensor, "*batch G"]

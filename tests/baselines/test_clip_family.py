@@ -14,7 +14,7 @@ from baselines._clip.context import ContextPrompts, word_context
 from baselines._clip.features import ImageFeatures, turned_orders
 from baselines._clip.lora import with_lora
 from baselines._clip.models import Source
-from baselines._clip.optimisation import coop_epochs, coop_rate
+from baselines._clip.optimisation import coop_epochs, coop_rate, descend, sgd
 from diffclip.errors import UserError
 from diffclip.language.clip import load_clip
 from diffclip.language.prompted import encode_tokens
@@ -74,12 +74,29 @@ def test_coops_schedule_starts_small_and_falls_by_half_a_cosine():
     assert [coop_epochs(shots) for shots in (1, 2, 4, 8, 16)] == [50, 100, 100, 200, 200]
 
 
+def test_batches_come_from_all_passes_but_no_more_of_them_than_one_pass_fills(task):
+    samples = len(task.train_pixels)
+    seen = []
+
+    def loss_of(rows):
+        seen.append(rows)
+        return weight.square().sum()
+
+    weight = torch.ones(1, requires_grad=True)
+    for batch, passes in ((4, 1), (4, 20), (256, 20)):
+        descend(loss_of, sgd([weight]), lambda epoch: 0.1, task, batch=batch, epochs=1, name="here", passes=passes)
+    sizes = [len(rows) for rows in seen]
+    assert sizes == [4, 2, 4, 4, 20 * samples]
+    assert sorted(torch.cat(seen[:2]).tolist()) == list(range(samples))
+    assert torch.bincount(seen[-1]).tolist() == [20] * samples
+
+
 def test_tip_adapter_is_its_formula(tiny_clip, task):
     tip = made("tip_adapter", tiny_clip, alpha=2.0, beta=3.0)
     tip.train(task)
     pixels = np.arange(50)
     turned = tip.features(task.train_pixels, 8).mean(dim=2)  # (8, n, D), averaged over views
-    keys = normalize(normalize(turned, dim=-1).mean(dim=0), dim=-1)
+    keys = normalize(turned.mean(dim=0), dim=-1)
     windows, scale = normalize(tip.features.mean(pixels), dim=-1), tip.clip.scale
     texts = normalize(
         tip.clip.text_embeddings([f"a centered satellite photo of {n}." for n in task.class_names]), dim=-1

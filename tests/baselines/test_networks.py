@@ -15,11 +15,12 @@ from baselines._networks.coupled_cnn import CoupledCNN, class_accuracy
 from baselines._networks.endnet import EndNet
 from baselines._networks.exvit import ExViT
 from baselines._networks.layers import draw_from
-from baselines._networks.mft import MFT
+from baselines._networks.mft import MFT, Tokenizer
 from baselines._networks.s2enet import Enhancement
 from baselines._networks.spectralformer import SpectralFormer
 from baselines._networks.ss_mae import MaskedAutoencoder, kept_and_masked
 from baselines._networks.ss_mae_pretraining import pretrain
+from baselines._networks.starts import start_as_keras
 from baselines._supervised import SupervisedNetwork
 from diffclip.errors import UserError
 from diffclip.protocol.catalogue import make_method
@@ -130,6 +131,16 @@ def test_the_2d_cnn_pays_for_the_squared_weights_of_its_hidden_layer_and_each_se
     torch.testing.assert_close(method.loss(together(networks), (inputs,), targets), torch.stack(expected).mean())
 
 
+def test_coupled_cnns_classifiers_share_the_belief_about_a_class(tiny_scene, draw_task):
+    method = make_method("coupled_cnn", options={"epochs": 0, "least_steps": 20, "width": 0.1})
+    method.train(draw_task(tiny_scene(), window=9))
+    pixels, targets = (torch.from_numpy(x) for x in (method.task.train_pixels, method.task.train_targets))
+    with torch.inference_mode():
+        known = class_accuracy(method.trained.logits(*method.windows(pixels)), targets)
+    assert known.any()
+    torch.testing.assert_close(method.trained.trust, known / known.sum(dim=0).clamp(min=1e-5), rtol=1e-4, atol=0)
+
+
 def test_ss_mae_sees_components_of_the_scaled_cube_that_are_not_whitened(tiny_scene):
     method = make_method("ss_mae", options={"components": 13})
     assert isinstance(method, SupervisedNetwork)
@@ -139,6 +150,17 @@ def test_ss_mae_sees_components_of_the_scaled_cube_that_are_not_whitened(tiny_sc
     assert (np.diff(deviations) <= 0).all()
     assert deviations[0] < hsi.std() * np.sqrt(hsi.shape[2])
     assert deviations[-1] < deviations[0] / 2
+
+
+def test_networks_from_keras_start_with_its_weights_and_that_of_mft_with_small_ones():
+    network = nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Linear(8, 5, bias=False))
+    start_as_keras(network)
+    for layer, ways in ((network[0], 9 * 4 + 9 * 8), (network[2], 8 + 5)):
+        limit = (6 / ways) ** 0.5
+        assert 0.8 * limit < layer.weight.abs().max() <= limit
+    assert not network[0].bias.any()
+    # A (1, 64, 64) tensor counts as 64 channels of 64 places: deviations of sqrt(2 / (64 * 64 + 64)) in the notebook.
+    assert Tokenizer(64, 4).value.weight.std().item() == pytest.approx(0.0219, rel=0.1)
 
 
 def test_coupled_cnn_has_two_convolutions_of_its_own_and_two_that_both_modalities_share():

@@ -27,7 +27,8 @@ class TwoBranchCNN(Method):
     The paper trains 20 epochs on four mirrored or turned copies of 2832 pixels in batches of 100, which is 2266 updates
     when all of them train. A few shots make an epoch of one or two updates, so updates are counted here, not epochs.
     Ours differs from the published code where that would bias it: branches are handed on to the fused network, test
-    windows are not blurred, and the last weights count instead of those picked on held-out labels. The variant "small"
+    windows are not blurred, and the last weights count instead of those picked on held-out labels. Bands are scaled one
+    by one, and training windows get no noise. The variant "small"
     is a quarter as wide and trained for 300 updates, for studies without a GPU.
     """
 

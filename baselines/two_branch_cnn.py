@@ -28,8 +28,8 @@ class TwoBranchCNN(Method):
     when all of them train. A few shots make an epoch of one or two updates, so updates are counted here, not epochs.
     Ours differs from the published code where that would bias it: branches are handed on to the fused network, test
     windows are not blurred, and the last weights count instead of those picked on held-out labels. Bands are scaled one
-    by one, and training windows get no noise. The variant "small"
-    is a quarter as wide and trained for 300 updates, for studies without a GPU.
+    by one, and training windows get no noise. The variant "small" is a quarter as wide and trained for 300 updates, for
+    studies without a GPU.
     """
 
     title = "Two-branch CNN"

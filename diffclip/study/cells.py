@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from diffclip.study import layout
@@ -48,4 +48,4 @@ class Cell:
 
     def wildcards(self) -> dict[str, Any]:
         """Return the values that fill the layout's templates, besides the seed."""
-        return {**asdict(self), "point": self.point}
+        return {**vars(self), "point": self.point}

@@ -24,7 +24,9 @@ class MFTMethod(SupervisedNetwork):
     title = "MFT"
     reference = "Roy et al. 2023, doi:10.1109/TGRS.2023.3286826; github.com/AnkurDeria/MFT"
     least_bands = 9
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small": {"width": 32, "epochs": 60, "least_steps": 200}}
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "small": {"width": 32, "epochs": 60, "least_steps": 200, "lr": 1e-3}
+    }
 
     @dataclass(frozen=True)
     class Options(NetworkOptions):

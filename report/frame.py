@@ -76,13 +76,14 @@ def read_runs(study: Study) -> pd.DataFrame:
         path = packed
     if not path.is_file():
         raise UserError(f"{path}: not found; make it with 'python -m report runs --study {study.folder}'")
-    kinds = dict.fromkeys(COLUMNS, "str") | dict.fromkeys(_NUMBERS, "float64") | dict.fromkeys(_TRUTHS, "bool")
+    kinds = dict.fromkeys(COLUMNS, "object") | dict.fromkeys(_NUMBERS, "float64") | dict.fromkeys(_TRUTHS, "bool")
     empty = {column: [""] for column in _NUMBERS}
     found = pd.read_csv(path, keep_default_na=False, na_values=empty, dtype=kinds)
     missing = [column for column in COLUMNS if column not in found.columns]
     if missing:
         raise UserError(f"{path}: column {missing[0]!r} is missing; make it again with 'python -m report runs'")
-    return found.astype({"shots": "int64", "seed": "int64"})
+    # Columns of one kind side by side: choosing rows, which every number shown takes, is then a few copies.
+    return found.astype({"shots": "int64", "seed": "int64"}).copy()
 
 
 @dataclass(frozen=True, eq=False)

@@ -104,8 +104,10 @@ def overview_figure(title: str, width: float, height: float, notes: Sequence[str
     figure = Figure(figsize=(width, total), layout=engine)
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    x, y = 4 * POINT / width, 3 * POINT / total
-    figure.text(x, y, "\n".join(lines), fontsize=NOTE_SIZE, color="#404040", va="bottom", linespacing=1.2)
+    # A text of several lines would be drawn with ligatures: see `save`.
+    for place, line in enumerate(reversed(lines)):
+        height = (5 + place * NOTE_SIZE * 1.35) * POINT
+        figure.text(4 * POINT / width, height / total, line, fontsize=NOTE_SIZE, color="#404040", va="baseline")
     return figure
 
 
@@ -124,7 +126,8 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        # A ligature would be a second font in the PDF, and no reader could search for "DiffCLIP".
+        # A ligature would be a second font in the PDF, and no reader could search for "DiffCLIP". (Texts of several
+        # lines have them all the same.)
         text.set_fontfeatures(["-liga"])
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):

@@ -125,16 +125,18 @@ def test_ways_to_adapt_the_embedded_clip_stand_where_is_said() -> None:
     for protocol in ("paper", "strict"):
         shots = accuracy("clip-muufl-crop", protocol=protocol).groupby("shots").mean()
         shots = shots.sub(shots["random_labels", "default"], axis=0).drop(columns=[("random_labels", "default")])
-        assert shots["clip_zero_shot"].min(axis=None) > 10.5
+        assert shots["clip_zero_shot"].min(axis=None) > 7.5
         assert shots["clip_zero_shot"].max(axis=None) < 19.5
         mean = shots.mean().sort_values(ascending=False)
         assert mean.index[0][0] == "clip_linear_probe"
-        best = list(dict.fromkeys(row for row in mean.index if row[0] != "clip_linear_probe"))[:2]
-        assert set(best) == {("coop", "class-specific"), ("clap", "zs-lp")}
+        best = [row for row in mean.index if row[0] != "clip_linear_probe"][:3]
+        assert set(best) == {("coop", "class-specific"), ("clap", "zs-lp"), ("lp_plus_plus", "default")}
         near = [("clip_adapter", "default"), ("cocoop", "default"), ("clip_lora", "short"), ("tip_adapter", "default")]
         assert set(mean.index[-8:]) == {*near, *(("clip_zero_shot", name) for name in shots["clip_zero_shot"])}
         gain = shots["tip_adapter", "leave-one-out"] - shots["tip_adapter", "default"]
         assert (gain[[4, 8]] > 10).all()
-    probe = accuracy("clip-muufl-crop", protocol="paper")["clip_linear_probe", "default"].mean()
+        assert 4.5 < gain[16] < 7
+        assert shots["clip_lora", "short"][16] - shots["clip_zero_shot"].loc[16].max() > 25
+    probe = accuracy("clip-muufl-crop", protocol="paper")["clip_linear_probe", "default"].groupby("shots").mean()
     svm = rivals("paper").mean()["svm"]
-    assert svm["spectra"] < probe < svm["emp"]
+    assert svm["spectra"] < probe[[1, 2, 4, 8]].mean() < svm["emp"]

@@ -113,6 +113,26 @@ def test_diffclip_small_is_below_svm_on_profiles_and_all_are_above_chance() -> N
         assert above.loc[[4, 8]].min(axis=None) > 20
 
 
+def test_rivals_at_sixteen_shots_stand_where_is_said() -> None:
+    paper, strict = (
+        accuracy("rivals-muufl-crop-16", protocol=protocol).mean().drop(CONTROLS).sort_values(ascending=False)
+        for protocol in ("paper", "strict")
+    )
+    networks = {("two_branch_cnn", "small"), ("s2enet", "small"), ("ss_mae", "small")}
+    profiles = {(name, "emp") for name in ("svm", "logistic_regression", "random_forest")}
+    assert set(paper.index[:7]) == networks | profiles | {("label_spreading", "default")}
+    assert paper.iloc[0] - paper.iloc[6] < 1.5
+    assert strict.index[0] == ("label_spreading", "default")
+    simple = ("lda", "knn", "logistic_regression", "nearest_mean", "svm")
+    assert list(strict.index[1:7]) == [*((name, "emp") for name in simple), ("two_branch_cnn", "small")]
+    last = [("hybridsn", "small"), ("spectralformer", "small")]
+    assert (paper.iloc[0] - paper[last]).max() < 13
+    assert set(strict.index[-2:]) == set(last)
+    assert (strict[last] / strict.iloc[0]).between(0.5, 0.65).all()
+    behind = [round(mean["svm", "emp"] - mean["diffclip", "small"]) for mean in (paper, strict)]
+    assert behind == [3, 12]
+
+
 def test_random_splits_flatter_every_rival_from_four_shots_on() -> None:
     drop = (rivals("paper") - rivals("strict")).drop(columns=CONTROLS).loc[[4, 8]]
     assert drop.min(axis=None) > 2

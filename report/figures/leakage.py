@@ -70,7 +70,11 @@ def _near(here: View) -> Pair | None:
     window = here.study.window
     names = (f"window overlaps a training window ({window} × {window})", "elsewhere")
     near, away = (_means(shares[key]) for key in ("near", "away"))
-    return None if np.isnan(near + away).all() else Pair(f"Test pixels, {LEAKY} protocol", names, near, away)
+    if np.isnan(near + away).all():
+        return None
+    # How many pixels there are elsewhere: a handful of them says little.
+    few_left = 100 - float(np.nanmean(shares["share"]))
+    return Pair(f"Test pixels, {LEAKY} protocol ({few_left:.1f} % elsewhere)", names, near, away)
 
 
 def _strict(here: View) -> Pair | None:

@@ -233,6 +233,10 @@ def test_leakage_is_split_where_splits_and_predictions_are_checked(fake: Callabl
         assert main([command, "--study", str(folder)]) == 0
     (axes,) = leakage_figure(view_of(folder)).axes
     assert [line.get_label() for line in axes.lines] == ["window overlaps a training window (5 × 5)", "elsewhere"]
+    checked = pd.read_csv(folder / "predictions.csv").dropna(subset=["near"])
+    away = 100 - 100 * (checked["near"] / checked["pixels"])[checked["path"].str.contains("shots-10")].mean()
+    assert 0 < away < 100
+    assert axes.get_title() == f"Test pixels, paper protocol ({away:.1f} % elsewhere)"
 
 
 def test_ranks_join_what_is_not_told_apart(fake: Callable[..., Any]) -> None:

@@ -33,7 +33,8 @@ Batch: TypeAlias = tuple[Inputs, Tensor]  # and the targets (n,)
 Network = TypeVar("Network", bound=nn.Module)
 Optimizer: TypeAlias = Literal["adam", "adamw", "nadam", "sgd"]
 
-_TURNS = {"none": 1, "flips": 4, "all": 8}
+# How many of the `turned_orders`, from the first on, each kind of turns draws from.
+TURNS = {"none": 1, "flips": 4, "all": 8}
 
 
 class StackedWindows:
@@ -99,7 +100,7 @@ def labelled_batches(task: FewShotTask, windows: StackedWindows, size: int, turn
     per_epoch = batches_per_epoch(len(pixels), size)
     while True:
         for rows in torch.randperm(len(pixels), generator=generator).tensor_split(per_epoch):
-            turned = torch.randint(_TURNS[turns], rows.shape, generator=generator).to(task.device)
+            turned = torch.randint(TURNS[turns], rows.shape, generator=generator).to(task.device)
             rows = rows.to(task.device)
             yield windows(pixels[rows], None if turns == "none" else turned), targets[rows]
 

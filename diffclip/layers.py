@@ -62,10 +62,15 @@ class Scale(nn.Module):
         return self.weight.exp()
 
 
-def xavier(module: nn.Module) -> None:
-    """Give every linear layer below `module` Xavier's uniform weights and no bias, as masked autoencoders do."""
+def xavier(
+    module: nn.Module, kinds: tuple[type[nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d], ...] = (nn.Linear,)
+) -> None:
+    """Give every layer of these kinds below `module` Xavier's uniform weights and no bias.
+
+    Linear layers alone, the default, is what masked autoencoders do.
+    """
     for layer in module.modules():
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, kinds):
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -19,7 +19,6 @@ from diffclip.randomness import rng, seeded_torch, torch_generator
 from diffclip.scene.scene import Imagery
 
 _CURVE_POINTS = 200
-_MIRRORED = 4  # as it is, up-down, left-right, both: the first of `turned_orders`
 
 
 def rate(done: float, warm: float = 5 / 300) -> float:
@@ -68,7 +67,7 @@ def _train(
     progress = Progress(f"ss_mae pretraining, seed {seed}", options.steps)
     for step in progress:
         drawn = torch.from_numpy(places.integers(pixels, size=options.batch)).to(device)
-        mirrored = torch.randint(_MIRRORED, (options.batch,), generator=flips).to(device)
+        mirrored = torch.randint(_training.TURNS["flips"], (options.batch,), generator=flips).to(device)
         x = torch.cat(windows(drawn, mirrored), dim=1)
         optimizer.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=device)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,22 @@ class StudyJobs:
     def records(self) -> list[str]:
         """Every record of the study."""
         return [f"{self.root}/{cell.record(seed)}" for cell in self._cells.values() for seed in self.seeds]
+
+    def undo_touches(self, since: float) -> Iterator[str]:
+        """Give back their age to records that were made before `since` (seconds of the epoch) and touched after it.
+
+        When a job fails that would have replaced records, Snakemake puts the old ones back as new files; it would never
+        make them again.
+
+        Yields:
+            Their paths: what Snakemake remembers of them is not true of them either.
+        """
+        for path in filter(Path.is_file, map(Path, self.records)):
+            if path.stat().st_mtime > since:
+                made = datetime.fromisoformat(json.loads(path.read_bytes())["provenance"]["created"]).timestamp()
+                if made < since:
+                    os.utime(path, (made, made))
+                    yield str(path)
 
     @cached_property
     def json(self) -> str:

@@ -1,6 +1,11 @@
 """What all rules share: how outputs are shown in Snakemake's report, and how a run ends."""
 
 from threading import Timer, enumerate as running_threads
+from time import time
+
+from snakemake.io import IOFile
+
+STARTED = time()
 
 
 def reported(folder, name, format, scene):
@@ -45,3 +50,5 @@ onsuccess:
 
 onerror:
     end_pauses()
+    for record in study.undo_touches(STARTED):
+        workflow.persistence.cleanup_metadata(IOFile(record))

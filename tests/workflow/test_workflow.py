@@ -170,6 +170,20 @@ def test_a_failing_run_leaves_a_record_and_the_tables_say_so(finished: Project) 
     assert "1 of 2" in (finished.root / "results/tiny/tables/toy_paper_main.md").read_text()
 
 
+def test_records_that_come_back_after_a_killed_job_are_still_to_be_made_again(finished: Project) -> None:
+    before = finished.records()
+    hook = '"""Average the features of every class."""'
+    death = f"{hook}\n        __import__('os')._exit(3)"
+    finished.edit("baselines/nearest_mean.py", lambda text: text.replace(hook, death))
+    assert finished.snakemake("--until", "method", check=False).returncode != 0
+    assert finished.records() == before
+    assert jobs(finished.planned())["method"] == 2
+    finished.edit("baselines/nearest_mean.py", lambda text: text.replace(death, f"{hook}\n        # mended"))
+    finished.snakemake("--until", "method")
+    changed = {path for path, text in finished.records().items() if text != before[path]}
+    assert changed == {path for path in before if "nearest_mean" in path.parts}
+
+
 def test_a_run_ends_with_its_last_job_however_long_snakemake_would_pause(finished: Project) -> None:
     # A run that sat out a pause of an hour would meet the time limit of `snakemake`.
     pause = ("--max-jobs-per-timespan", "10000/1h")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,10 @@ from report.captions import heading
 from report.frame import Entry, View
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 PAGE = 7.0  # width of a paper's page in inches
 POINT = 1 / 72
@@ -24,6 +28,7 @@ TITLE_SIZE = 9.0  # as in the style file
 GREY = "#767676"
 # Width of a letter of DejaVu Sans against its size, on average and a little more.
 LETTER = 0.56
+BESIDE = 1.15  # how far an axis of shots reaches beyond the least and the most
 
 # Paul Tol's "muted" scheme and black, in an order that keeps neighbours apart in hue and in lightness.
 COLOURS = (
@@ -118,14 +123,30 @@ def empty_figure(view: View, what: str, note: str) -> Figure:
     return figure
 
 
+def mark_shots(axes: Axes, shots: Sequence[int], width: float) -> None:
+    """Make an axis of shots, `width` inches long: logarithmic, with a tick at each and a number where there is room."""
+    from matplotlib import rcParams
+
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(shots[0] / BESIDE, shots[-1] * BESIDE)
+    doubling = width / math.log2(shots[-1] / shots[0] * BESIDE**2)
+    letter = rcParams["xtick.labelsize"] * LETTER * POINT
+    labels, end = [], -math.inf
+    for label in map(str, shots):
+        centre, half = math.log2(int(label)) * doubling, len(label) * letter / 2
+        fits = centre - half > end
+        labels.append(label if fits else "")
+        end = centre + half + letter / 2 if fits else end
+    axes.set_xticks(shots, labels=labels)
+    axes.minorticks_off()
+
+
 def save(figure: Figure, path: Path) -> Iterator[Path]:
     """Write the figure as PDF and PNG to a path that ends with ".{format}"; yield their paths.
 
     The same figure gives the same bytes.
     """
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
+    for text in _texts(figure):
         # A ligature would be a second font in the PDF, and no reader could search for "DiffCLIP". (Texts of several
         # lines have them all the same.)
         text.set_fontfeatures(["-liga"])
@@ -142,6 +163,18 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
     figure.set_layout_engine("none")
     for form, write in (("pdf", _write_pdf), ("png", _write_png)):
         yield write_atomically(Path(str(path).replace("{format}", form)), partial(write, figure))
+
+
+def _texts(artist: Artist) -> Iterator[Text]:
+    """Yield the texts of what is visible."""
+    from matplotlib.text import Text
+
+    # `findobj` would also make all ticks of axes that are not drawn.
+    if isinstance(artist, Text):
+        yield artist
+    elif artist.get_visible():
+        for child in artist.get_children():
+            yield from _texts(child)
 
 
 def _write_pdf(figure: Figure, file: BinaryIO) -> None:

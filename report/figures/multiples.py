@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from report.frame import View
-from report.style import COLOURS, GREY, LETTER, PAGE, POINT, new_figure
+from report.style import COLOURS, GREY, LETTER, PAGE, POINT, mark_shots, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,21 +37,22 @@ def multiples_figure(
             continue
         _draw(axes, curves, place, chance)
         axes.set_title(titles[place], fontsize=TITLE_SIZE, pad=3)
-        # The lowest panel of each column has the ticks, also where the last row is not full.
-        lowest = place + COLUMNS >= len(curves)
-        axes.tick_params(labelbottom=lowest)
-        axes.set_xlabel("shots" if lowest else "")
-        axes.set_ylabel("" if place % COLUMNS else "OA (%)")
-    shots, first = view.grid.shots, panels[0, 0]
-    first.set_xscale("log", base=2)
-    first.set_xticks(shots, labels=[str(s) for s in shots])
-    first.minorticks_off()
+        # The lowest panel of each column has the axis, also where the last row is not full. Ticks of all panels would
+        # take more time than all lines.
+        axes.xaxis.set_visible(place + COLUMNS >= len(curves))
+        axes.yaxis.set_visible(place % COLUMNS == 0)
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel("shots")
+        axes.set_ylabel("OA (%)")
+    first = panels[0, 0]
+    mark_shots(first, view.grid.shots, (PAGE - 0.5) / COLUMNS - 0.1)
     first.set_ylim(0, 100)
     first.set_yticks(range(0, 101, STEP))
     return figure
 
 
 def _draw(axes: Axes, curves: Sequence[Curve], place: int, chance: Sequence[Curve]) -> None:
+    from matplotlib import rcParams
     from matplotlib.collections import LineCollection
 
     # One collection instead of a line each: with many methods, drawing takes a multiple of that otherwise.
@@ -69,4 +70,5 @@ def _draw(axes: Axes, curves: Sequence[Curve], place: int, chance: Sequence[Curv
     axes.plot(
         shots, [shown.mean(s) for s in shots], color=COLOURS[0], marker="o", markersize=2.5, linewidth=1, zorder=4
     )
-    axes.grid(axis="y", linewidth=0.4)
+    levels: dict[str, Any] = {"colors": rcParams["grid.color"], "linewidths": 0.4, "zorder": 0.5}
+    axes.hlines(range(0, 101, STEP), 0, 1, transform=axes.get_yaxis_transform(), **levels)

@@ -10,10 +10,10 @@ import pandas as pd
 
 from report.captions import seeds_text
 from report.statistics.paired import ALPHA
-from report.statistics.ranks import LEAST_BLOCKS, LEAST_METHODS, Ranks, ranks_over
+from report.statistics.ranks import Ranks, ranks_over
 from report.study import Study
 from report.style import COLOURS, GREY, PAGE, overview_figure
-from report.tables.ranks import Blocks, blocks_of
+from report.tables.ranks import Blocks, blocks_of, not_ranked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,11 +33,7 @@ def ranks_figure(study: Study, runs: pd.DataFrame, protocol: str) -> Figure:
     title = f"Mean ranks over scenes and shots: {protocol} protocol"
     if ranks is None:
         figure = overview_figure(title, PAGE, 1.2, [])
-        said = (
-            f"Not ranked: {len(found.entries)} methods with all runs in {len(found.names)} blocks,\n"
-            f"expected {LEAST_METHODS} or more in {LEAST_BLOCKS} or more."
-        )
-        figure.text(0.5, 0.4, said, ha="center", va="center", color=GREY)
+        figure.text(0.5, 0.4, not_ranked(found), ha="center", va="center", color=GREY)
         return figure
     order = np.argsort(ranks.average, kind="stable")
     figure = overview_figure(title, PAGE, ABOVE + ROW * len(order), _notes(study, found, ranks))

@@ -10,7 +10,7 @@ from report.captions import missing, seeds_text, shots_text
 from report.figures.multiples import multiples_figure
 from report.frame import View
 from report.statistics.intervals import LEVEL, coverage_limit
-from report.style import GREY, MARKERS, PAGE, POINT, Look, empty_figure, looks, new_figure
+from report.style import GREY, MARKERS, PAGE, POINT, Look, empty_figure, looks, mark_shots, new_figure
 from report.summary import Summary, summarise_all
 
 if TYPE_CHECKING:
@@ -134,11 +134,7 @@ def _draw(axes: Axes, curve: Curve, bars: bool) -> None:
 
 
 def _axes(axes: Axes, view: View, curves: Sequence[Curve]) -> None:
-    shots = view.grid.shots
-    axes.set_xscale("log", base=2)
-    axes.set_xlim(shots[0] / 1.15, shots[-1] * 1.15)
-    axes.set_xticks(shots, labels=[str(s) for s in shots])
-    axes.minorticks_off()
+    mark_shots(axes, view.grid.shots, PAGE / 2)
     axes.set_xlabel("labelled pixels per class (shots)")
     start = accuracy_start(_means(curves))
     axes.set_ylim(start, 101)

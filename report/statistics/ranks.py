@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -27,7 +26,6 @@ class Ranks:
         p_iman_davenport: of the F test that Demsar prefers to the chi-squared one, for many blocks; 0 where all blocks
             rank alike, however few they are.
         critical_difference: least difference of two mean ranks that is significant at 5 %.
-        scores: (N, k) what was ranked.
     """
 
     average: Float[np.ndarray, " k"]
@@ -35,14 +33,14 @@ class Ranks:
     p: float
     p_iman_davenport: float
     critical_difference: float
-    scores: Float[np.ndarray, "N k"]
 
-    @cached_property
-    def nemenyi(self) -> Float[np.ndarray, "k k"]:
-        """P values of Nemenyi's test of every pair; found when asked for, as the package takes long to load."""
-        from scikit_posthocs import posthoc_nemenyi_friedman
+    def nemenyi(self, first: int, second: int) -> float:
+        """Return the p value of Nemenyi's test of a pair: 5 % where it differs by the critical difference."""
+        from scipy.stats import studentized_range
 
-        return posthoc_nemenyi_friedman(self.scores).to_numpy()
+        methods = len(self.average)
+        apart = abs(self.average[first] - self.average[second]) / _standard_error(methods, self.blocks)
+        return float(studentized_range.sf(apart * np.sqrt(2), methods, np.inf))
 
     @property
     def significant(self) -> bool:
@@ -78,7 +76,7 @@ def ranks_over(scores: Float[np.ndarray, "N k"]) -> Ranks | None:
     degrees, rest = methods - 1, blocks * (methods - 1) - chi2
     # All blocks in the same order leave nothing for the denominator.
     p_f = 0.0 if rest <= 1e-12 else float(f.sf((blocks - 1) * chi2 / rest, degrees, degrees * (blocks - 1)))
-    return Ranks(average, blocks, _permutation_p(ranks), p_f, critical_difference(methods, blocks), scores)
+    return Ranks(average, blocks, _permutation_p(ranks), p_f, critical_difference(methods, blocks))
 
 
 def _permutation_p(ranks: Float[np.ndarray, "N k"]) -> float:
@@ -96,4 +94,8 @@ def critical_difference(methods: int, blocks: int) -> float:
     from scipy.stats import studentized_range
 
     q = float(studentized_range.ppf(1 - ALPHA, methods, np.inf)) / np.sqrt(2)
-    return q * float(np.sqrt(methods * (methods + 1) / (6 * blocks)))
+    return q * _standard_error(methods, blocks)
+
+
+def _standard_error(methods: int, blocks: int) -> float:
+    return float(np.sqrt(methods * (methods + 1) / (6 * blocks)))

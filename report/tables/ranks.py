@@ -52,6 +52,14 @@ def blocks_of(study: Study, runs: pd.DataFrame, protocol: str) -> Blocks:
     )
 
 
+def not_ranked(found: Blocks) -> str:
+    """Return why methods have no ranks."""
+    return (
+        f"Not ranked. Methods with all runs: {len(found.entries)}, expected {LEAST_METHODS} or more; blocks: "
+        f"{len(found.names)}, expected {LEAST_BLOCKS} or more."
+    )
+
+
 def ranks_table(study: Study, runs: pd.DataFrame, protocol: str) -> Table:
     """Return methods by their mean rank over scenes and shots under a protocol."""
     found = blocks_of(study, runs, protocol)
@@ -60,7 +68,7 @@ def ranks_table(study: Study, runs: pd.DataFrame, protocol: str) -> Table:
     lines = tuple(_line(found, ranks, int(place), int(order[0])) for place in order)
     return Table(
         label=f"tab:{protocol}-ranks",
-        caption=f"{study.title}. Overall accuracy over {len(found.names)} blocks (a scene at a number of shots), "
+        caption=f"{study.title}. Overall accuracy over blocks (a scene at a number of shots; here {len(found.names)}), "
         f"{protocol} protocol, {seeds_text(study.seeds)}.",
         stub=("Method",),
         columns=(
@@ -86,7 +94,7 @@ def _line(found: Blocks, ranks: Ranks | None, place: int, first: int) -> Line:
         beaten = probability_of_improvement(list(found.runs[:, first]), list(own))
     cells = (
         number(float(ranks.average[place]) if ranks else None),
-        p_value(float(ranks.nemenyi[first, place])) if ranks and place != first else NOTHING,
+        p_value(ranks.nemenyi(first, place)) if ranks and place != first else NOTHING,
         number(middle.value),
         interval(middle.interval),
         number(beaten.value if beaten else None),
@@ -114,10 +122,7 @@ def _f_test(ranks: Ranks) -> str:
 def _notes(found: Blocks, ranks: Ranks | None) -> list[str]:
     notes = []
     if ranks is None:
-        notes.append(
-            f"Not ranked: {len(found.entries)} methods with all runs in {len(found.names)} blocks, expected "
-            f"{LEAST_METHODS} or more in {LEAST_BLOCKS} or more."
-        )
+        notes.append(not_ranked(found))
     else:
         notes += [
             f"Friedman's test over {ranks.blocks} blocks and {len(found.entries)} methods, by permutation: "

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
@@ -32,7 +33,7 @@ from report.figures.sweep import sweep_figure
 from report.frame import Entry, View, class_names, entries, read_runs, view
 from report.statistics.ranks import critical_difference
 from report.study import read_study
-from report.style import look, styled
+from report.style import look, mark_shots, styled
 from report.summary import Summary
 from tests.report.conftest import FakeMethod
 
@@ -145,17 +146,36 @@ def test_one_number_of_shots_is_drawn_as_rows_of_points(fake: Callable[..., Any]
 
 
 def test_many_methods_get_a_panel_each_and_maps_show_the_best_few(fake: Callable[..., Any]) -> None:
-    rivals = [FakeMethod(f"rival_{n}", f"Rival {n}", 0.3 + 0.02 * n) for n in range(16)]
+    rivals = [FakeMethod(f"rival_{n}", f"Rival {n}", 0.3 + 0.02 * n) for n in range(17)]
     folder = fake(methods=(*rivals, *fake().methods), protocols=("paper",), seeds=(0, 1), sweeps={}, failing=()).write()
     assert main(["runs", "--study", str(folder)]) == 0
     figure = shots_figure(view_of(folder))
     titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
-    assert titles == [*(f"Rival {n}" for n in range(16)), "SVM", "DiffCLIP (tuned)"]
+    assert titles == [*(f"Rival {n}" for n in range(17)), "SVM", "DiffCLIP (tuned)"]
     assert figure.axes[0].get_ylim() == (0, 100)
+    # 19 panels in rows of 6: the lowest of each column is numbered, most of them in the last row but one.
+    numbered = [place for place, axes in enumerate(figure.axes) if "10" in tick_labels(axes)]
+    assert numbered == [13, 14, 15, 16, 17, 18]
     figure = maps_figure(view_of(folder))
-    assert "Shown: 14 of 18 methods" in words(figure)
+    assert "Shown: 14 of 19 methods" in words(figure)
     assert not any("Rival 0" in axes.get_title() for axes in figure.axes)
     assert any("DiffCLIP" in axes.get_title() for axes in figure.axes)
+
+
+def tick_labels(axes: Axes) -> list[str]:
+    """Return the numbers that are seen below an axes."""
+    shown = axes.get_visible() and axes.xaxis.get_visible()
+    return [label.get_text() for label in axes.get_xticklabels() if shown and label.get_visible()]
+
+
+def test_shots_are_numbered_where_there_is_room() -> None:
+    axes = Figure().subplots()
+    mark_shots(axes, [2, 4, 8, 10, 16], 0.9)
+    assert tick_labels(axes) == ["2", "4", "8", "", "16"]
+    mark_shots(axes, [2, 4, 8, 10, 16], 2.0)
+    assert tick_labels(axes) == ["2", "4", "8", "10", "16"]
+    mark_shots(axes, [4], 2.0)
+    assert tick_labels(axes) == ["4"]
 
 
 def test_a_few_are_chosen_by_all_seeds_whichever_is_drawn() -> None:

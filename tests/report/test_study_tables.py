@@ -139,5 +139,5 @@ def test_an_incomplete_study_reports_what_is_there(tables: Path, tmp_path: Path)
         assert main([command, "--study", str(folder)]) == 0
     assert "not known: no record" in (folder / "tables/toy_paper_ablation.md").read_text()
     assert "Left out, as runs are missing: DiffCLIP (bare)" in (folder / "tables/paper_ranks.md").read_text()
-    assert "Not ranked: 0 methods" in (folder / "tables/strict_ranks.md").read_text()
+    assert "Methods with all runs: 0," in (folder / "tables/strict_ranks.md").read_text()
     assert "No run has been recorded yet" in (folder / "tables/toy_strict_drop.md").read_text()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scikit_posthocs import posthoc_nemenyi_friedman
 from scipy.stats import friedmanchisquare
 
 from report.statistics.aggregate import interquartile_mean, probability_of_improvement
-from report.statistics.ranks import critical_difference, ranks_over
+from report.statistics.ranks import Ranks, critical_difference, ranks_over
 
 # AUC of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf on 14 data sets.
 DEMSAR = np.array(
@@ -56,6 +57,20 @@ def test_the_critical_values_are_those_of_the_table() -> None:
     # q at 5 %: 2.343 for 3, 2.728 for 5, 3.164 for 10 methods.
     for methods, q in ((3, 2.343), (5, 2.728), (10, 3.164)):
         assert critical_difference(methods, 6) == pytest.approx(q * np.sqrt(methods * (methods + 1) / 36), abs=0.002)
+
+
+def test_pairs_have_the_p_values_of_another_package() -> None:
+    found = ranks_over(DEMSAR)
+    assert found is not None
+    p = [[found.nemenyi(first, second) for second in range(4)] for first in range(4)]
+    assert p == pytest.approx(posthoc_nemenyi_friedman(DEMSAR).to_numpy(), abs=1e-6)
+    assert found.nemenyi(0, 3) > 0.05
+
+
+def test_a_pair_as_far_apart_as_the_critical_difference_has_a_p_value_of_5_percent() -> None:
+    average = np.array([1.0, 1.0 + critical_difference(3, 9), 3.0])
+    found = Ranks(average, 9, 0.0, 0.0, critical_difference(3, 9))
+    assert found.nemenyi(0, 1) == pytest.approx(0.05, abs=1e-6)
 
 
 def test_groups_are_those_within_the_critical_difference() -> None:

@@ -115,10 +115,10 @@ def failures(view: View) -> list[str]:
 
 
 def inconsistencies(view: View) -> list[str]:
-    """Warn where a method's cells, none of which mixes two versions of its code, differ in it."""
-    versions = view.good.groupby(["method", "variant"])["sources_sha256"].nunique().to_dict()
+    """Warn where a method's runs in the study, no cell of which mixes two versions of its code, differ in it."""
+    versions = view.all_runs.groupby(["method", "variant"])["sources_sha256"].nunique().to_dict()
     return [
-        f"Warning: {entry.name}: cells of {versions[entry.row]} versions of its code stand side by side."
+        f"Warning: {entry.name}: its runs in this study are of {versions[entry.row]} versions of its code."
         for entry in view.entries
         if versions.get(entry.row, 1) > 1
     ]

@@ -36,7 +36,7 @@ def warnings(study: Study, runs: pd.DataFrame, sections: Sequence[Section]) -> l
         Notice("Runs are missing or failed", tuple(_lacking([*views, *swept]))),
         Notice("Failed runs, with their reasons", tuple(_each(views, failures))),
         Notice("CLIP weights are random or embedded stand-ins, not the published ones", tuple(_stand_ins(runs, views))),
-        Notice("Cells of a method were made by different versions of its code", tuple(_each(views, inconsistencies))),
+        Notice("Runs of a method were made by different versions of its code", tuple(_versions(views))),
         Notice("Code: records of several states, or of changes that were not committed", tuple(_commits(runs))),
         Notice("Several devices: seconds and memory are compared across them", tuple(_devices(runs))),
         Notice("Tables or figures that have not been made", tuple(name for part in sections for name in part.absent)),
@@ -58,6 +58,11 @@ def _lacking(views: Sequence[View]) -> Iterator[str]:
 def _each(views: Sequence[View], find: Callable[[View], Sequence[str]]) -> Iterator[str]:
     for found in views:
         yield from (f"{_where(found)}: {text}" for text in find(found))
+
+
+def _versions(views: Sequence[View]) -> Iterator[str]:
+    # What is true of the study, every view of it says.
+    yield from dict.fromkeys(text for found in views for text in inconsistencies(found))
 
 
 def _stand_ins(runs: pd.DataFrame, views: Sequence[View]) -> Iterator[str]:

@@ -95,7 +95,7 @@ def _draw(axes: Axes, pair: Pair, places: Sequence[int]) -> None:
     first, second = pair.first[places], pair.second[places]
     rows = np.arange(len(places))
     axes.hlines(rows, np.fmin(first, second), np.fmax(first, second), color="#b5b5b5", linewidth=1.0, zorder=1)
-    look: dict[str, Any] = {"linestyle": "", "zorder": 3, "markersize": 4.5}
+    look: dict[str, Any] = {"linestyle": "", "zorder": 3, "markersize": 4.5, "clip_on": False}
     axes.plot(first, rows, marker="o", color=COLOURS[1], label=pair.names[0], **look)
     axes.plot(second, rows, marker="D", color=COLOURS[0], markerfacecolor="white", label=pair.names[1], **look)
     axes.set_title(pair.title)

@@ -31,6 +31,11 @@ def multiples_figure(
     said = f"Every panel: OA of one method against labelled pixels per class (shots), all others in grey{dashed}."
     figure = new_figure(view, what, PAGE, rows * (HEIGHT + tall) + 0.35, [said, *notes])
     panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
+    # Before anything is drawn, else every line looks for new limits of all panels.
+    first = panels[0, 0]
+    mark_shots(first, view.grid.shots, (PAGE - 0.5) / COLUMNS - 0.1)
+    first.set_ylim(0, 100)
+    first.set_yticks(range(0, 101, STEP))
     for place, axes in enumerate(panels.flat):
         if place >= len(curves):
             axes.set_visible(False)
@@ -44,10 +49,6 @@ def multiples_figure(
         axes.tick_params(labelbottom=True)
         axes.set_xlabel("shots")
         axes.set_ylabel("OA (%)")
-    first = panels[0, 0]
-    mark_shots(first, view.grid.shots, (PAGE - 0.5) / COLUMNS - 0.1)
-    first.set_ylim(0, 100)
-    first.set_yticks(range(0, 101, STEP))
     return figure
 
 

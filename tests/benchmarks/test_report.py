@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from diffclip.device import device_name
 from tests.benchmarks.conftest import seconds
 from tests.report.conftest import CONTROLS, FakeMethod, FakeStudy
 
@@ -53,4 +54,4 @@ def test_a_step_of_the_report(benchmark, sizes, study, step):
     benchmark.pedantic(lambda: subprocess.run(command, check=True, capture_output=True), rounds=1)
     records = len(list((study / "records").rglob("seed-?.json")))
     facts = {"plain": [], "work": {"records": records}, "gflop": 0.0, "threads": 1, "tiny": sizes.rounds == 1}
-    benchmark.extra_info |= {**facts, "device": "cpu", "device_name": "cpu"}
+    benchmark.extra_info |= {**facts, "device": "cpu", "device_name": device_name("cpu")}

@@ -62,6 +62,11 @@ class Entry:
     control: bool
     signs: str
 
+    @property
+    def title(self) -> str:
+        """The name without the variant."""
+        return self.name.removesuffix(f" ({self.row[1]})")
+
 
 def read_runs(study: Study) -> pd.DataFrame:
     """Read `runs.csv` of the study.

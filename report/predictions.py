@@ -19,7 +19,7 @@ import pandas as pd
 from diffclip.errors import UserError
 from diffclip.files import write_atomically
 from diffclip.study import layout
-from report.frame import read_runs
+from report.frame import View, read_runs
 from report.study import Study
 
 logger = logging.getLogger(__name__)
@@ -69,6 +69,19 @@ def read_checked(study: Study) -> pd.DataFrame | None:
     return pd.read_csv(path).set_index("path")
 
 
+def near_shares(view: View, checked: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return accuracy near training pixels and elsewhere, and the share of near ones, as (entries, shots, seeds)."""
+    found = checked.reindex(view.good["path"]).set_index(view.good.index)
+    away = found["pixels"] - found["near"]
+    # A split may have no pixels on one side.
+    series = {
+        "near": 100 * found["near_right"] / found["near"].where(found["near"] > 0),
+        "away": 100 * (found["right"] - found["near_right"]) / away.where(away > 0),
+        "share": 100 * found["near"] / found["pixels"],
+    }
+    return {key: view.scores(values) for key, values in series.items()}
+
+
 @dataclass(frozen=True, eq=False)
 class _Ground:
     """Labels and class names of a prepared scene."""
@@ -112,14 +125,13 @@ def _near(split: Path, shape: tuple[int, ...], reach: int) -> np.ndarray | None:
     """Return 0 for a training pixel, 1 where windows of the reach overlap a training window, 2 elsewhere; flat."""
     if not split.is_file():
         return None
-    from scipy.ndimage import distance_transform_cdt
-
     with np.load(split) as stored:
         train = stored["train"]
-    away = np.ones(shape, dtype=bool)
-    away.ravel()[train] = False
-    distance = distance_transform_cdt(away, metric="chessboard").ravel()
-    return np.where(distance == 0, 0, np.where(distance <= 2 * reach, 1, 2)).astype(np.uint8)
+    near = np.full(shape, 2, dtype=np.uint8)
+    for row, column in zip(*np.unravel_index(train, shape), strict=True):
+        near[max(row - 2 * reach, 0) : row + 2 * reach + 1, max(column - 2 * reach, 0) : column + 2 * reach + 1] = 1
+    near.ravel()[train] = 0
+    return near.ravel()
 
 
 def _row(study: Study, path: str, ground: _Ground, near: np.ndarray | None) -> dict[str, Any]:

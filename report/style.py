@@ -13,20 +13,19 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from diffclip.files import write_atomically
 from report.captions import heading
+from report.font import plain_font
 from report.frame import Entry, View
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
 PAGE = 7.0  # width of a paper's page in inches
 POINT = 1 / 72
 NOTE_SIZE = 7.0
 TITLE_SIZE = 9.0  # as in the style file
 GREY = "#767676"
-# Width of a letter of DejaVu Sans against its size, on average and a little more.
+# Width of a letter of the font against its size, on average and a little more.
 LETTER = 0.56
 BESIDE = 1.15  # how far an axis of shots reaches beyond the least and the most
 
@@ -75,7 +74,7 @@ def styled() -> Iterator[None]:
 
     with rc_context():
         rcdefaults()
-        with rc_context(fname=Path(__file__).with_name("style.mplstyle")):
+        with rc_context({"font.family": plain_font()}, fname=Path(__file__).with_name("style.mplstyle")):
             yield
 
 
@@ -109,7 +108,6 @@ def overview_figure(title: str, width: float, height: float, notes: Sequence[str
     figure = Figure(figsize=(width, total), layout=engine)
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    # A text of several lines would be drawn with ligatures: see `save`.
     for place, line in enumerate(reversed(lines)):
         height = (5 + place * NOTE_SIZE * 1.35) * POINT
         figure.text(4 * POINT / width, height / total, line, fontsize=NOTE_SIZE, color="#404040", va="baseline")
@@ -146,10 +144,6 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
 
     The same figure gives the same bytes.
     """
-    for text in _texts(figure):
-        # A ligature would be a second font in the PDF, and no reader could search for "DiffCLIP". (Texts of several
-        # lines have them all the same.)
-        text.set_fontfeatures(["-liga"])
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             if not axis.get_label_text():
@@ -165,18 +159,6 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
         yield write_atomically(Path(str(path).replace("{format}", form)), partial(write, figure))
 
 
-def _texts(artist: Artist) -> Iterator[Text]:
-    """Yield the texts of what is visible."""
-    from matplotlib.text import Text
-
-    # `findobj` would also make all ticks of axes that are not drawn.
-    if isinstance(artist, Text):
-        yield artist
-    elif artist.get_visible():
-        for child in artist.get_children():
-            yield from _texts(child)
-
-
 def _write_pdf(figure: Figure, file: BinaryIO) -> None:
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
@@ -188,4 +170,4 @@ def _write_png(figure: Figure, file: BinaryIO) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure.set_dpi(rcParams["savefig.dpi"])
-    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None}, pil_kwargs={"compress_level": 3})

@@ -58,6 +58,12 @@ def _imports(module: str) -> frozenset[str]:
 
 def source_files(modules: Iterable[str]) -> list[Path]:
     """Return the files of `modules` and of everything of ours that they import, directly or not, sorted."""
+    return list(_source_files(tuple(modules)))
+
+
+# A workflow asks for the sources of every cell, and has few methods.
+@cache
+def _source_files(modules: tuple[str, ...]) -> tuple[Path, ...]:
     seen: set[str] = set()
     waiting = list(modules)
     while waiting:
@@ -65,7 +71,7 @@ def source_files(modules: Iterable[str]) -> list[Path]:
         if module not in seen and _path(module) is not None:
             seen.add(module)
             waiting += _imports(module)
-    return sorted(path for module in seen if (path := _path(module)) is not None)
+    return tuple(sorted(path for module in seen if (path := _path(module)) is not None))
 
 
 def sources_sha256(modules: Iterable[str]) -> str:

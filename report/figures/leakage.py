@@ -13,9 +13,8 @@ from report.captions import missing, seeds_text, shots_text
 from report.figures.few import few, left_out
 from report.figures.shots import accuracy_label, accuracy_start
 from report.frame import Entry, View, view
-from report.predictions import read_checked
+from report.predictions import near_shares, read_checked
 from report.style import COLOURS, PAGE, empty_figure, new_figure
-from report.tables.leakage import near_shares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

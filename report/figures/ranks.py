@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from report.blocks import Blocks, blocks_of, not_ranked
 from report.captions import seeds_text
 from report.statistics.paired import ALPHA
 from report.statistics.ranks import Ranks, ranks_over
 from report.study import Study
 from report.style import COLOURS, GREY, PAGE, overview_figure
-from report.tables.ranks import Blocks, blocks_of, not_ranked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from report.captions import missing, seeds_text, shots_text
 from report.figures.multiples import multiples_figure
-from report.frame import View
+from report.frame import Entry, View
 from report.statistics.intervals import LEVEL, coverage_limit
 from report.style import GREY, MARKERS, PAGE, POINT, Look, empty_figure, looks, mark_shots, new_figure
 from report.summary import Summary, summarise_all
@@ -35,10 +35,15 @@ class Curve:
     Where many lines have bars, these are drawn at shots * `aside`, so that they stand side by side.
     """
 
-    name: str
+    entry: Entry
     look: Look
     points: Mapping[int, Summary]
     aside: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """What the line is called."""
+        return "chance (random labels)" if self.entry.row[0] == CHANCE else self.entry.name
 
     def mean(self, shots: int) -> float:
         """Return the mean at a number of shots that has runs."""
@@ -96,9 +101,9 @@ def _curves(view: View) -> tuple[list[Curve], list[Curve]]:
         if not found:
             continue
         if entry.row[0] == CHANCE:
-            chance.append(Curve("chance (random labels)", Look(GREY, "", DASHED), found))
+            chance.append(Curve(entry, Look(GREY, "", DASHED), found))
         elif not entry.control:
-            curves.append(Curve(entry.name, styles[entry.row], found))
+            curves.append(Curve(entry, styles[entry.row], found))
     return curves, chance
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 
 from diffclip.study.tables import APART, LEAKY
 from report.captions import shots_text, table_caption
 from report.frame import View, of_entry, view
-from report.predictions import read_checked
+from report.predictions import near_shares, read_checked
 from report.statistics.unpaired import welch
 from report.summary import summarise
 from report.tables.main import entry_keys, view_notes, with_rule
@@ -52,19 +51,6 @@ def leakage_table(view: View) -> Table:
         ),
         keys={"scene": view.scene, "protocol": view.protocol},
     )
-
-
-def near_shares(view: View, checked: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return accuracy near training pixels and elsewhere, and the share of near ones, as (entries, shots, seeds)."""
-    found = checked.reindex(view.good["path"]).set_index(view.good.index)
-    away = found["pixels"] - found["near"]
-    # A split may have no pixels on one side.
-    series = {
-        "near": 100 * found["near_right"] / found["near"].where(found["near"] > 0),
-        "away": 100 * (found["right"] - found["near_right"]) / away.where(away > 0),
-        "share": 100 * found["near"] / found["pixels"],
-    }
-    return {key: view.scores(values) for key, values in series.items()}
 
 
 def _near_pixels(view: View, shares: dict[str, np.ndarray] | None) -> str:

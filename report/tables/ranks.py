@@ -2,62 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
+from report.blocks import Blocks, blocks_of, not_ranked
 from report.captions import seeds_text
-from report.frame import Entry, View, view
 from report.statistics.aggregate import Estimate, interquartile_mean, probability_of_improvement
 from report.statistics.paired import ALPHA
-from report.statistics.ranks import LEAST_BLOCKS, LEAST_METHODS, Ranks, ranks_over
+from report.statistics.ranks import Ranks, ranks_over
 from report.study import Study
 from report.tables.main import entry_keys
 from report.tables.table import Column, Line, Table, Words
 from report.tables.words import NOTHING, interval, number, p_value
-
-
-@dataclass(frozen=True, eq=False)
-class Blocks:
-    """Methods that have all runs in every block.
-
-    Attributes:
-        entries: the k methods.
-        left_out: names of methods that lack runs.
-        names: of the N blocks: a scene at a number of shots.
-        runs: (N, k, seeds) overall accuracies.
-    """
-
-    entries: list[Entry]
-    left_out: list[str]
-    names: list[str]
-    runs: np.ndarray
-
-
-def blocks_of(study: Study, runs: pd.DataFrame, protocol: str) -> Blocks:
-    """Return the accuracies that are ranked under a protocol: of methods, not of controls, that lack no run."""
-    views: list[View] = [view(study, runs, scene, protocol) for scene in study.scenes]
-    values = np.concatenate([np.moveaxis(shown.scores("oa"), 1, 0) for shown in views])
-    rivals = [not entry.control for entry in views[0].entries]
-    # A block that nobody has is no block; methods are then compared over the others.
-    kept = ~np.isnan(values[:, rivals]).all(axis=(1, 2))
-    whole = ~np.isnan(values[kept]).any(axis=(0, 2)) & np.array(rivals) & bool(kept.any())
-    names = [f"{scene} at {shots}" for scene in study.scenes for shots in study.main.shots]
-    return Blocks(
-        entries=[entry for entry, holds in zip(views[0].entries, whole, strict=True) if holds],
-        left_out=[entry.name for entry in views[0].rivals if not whole[views[0].entries.index(entry)]],
-        names=[name for name, holds in zip(names, kept, strict=True) if holds],
-        runs=values[kept][:, whole],
-    )
-
-
-def not_ranked(found: Blocks) -> str:
-    """Return why methods have no ranks."""
-    return (
-        f"Not ranked. Methods with all runs: {len(found.entries)}, expected {LEAST_METHODS} or more; blocks: "
-        f"{len(found.names)}, expected {LEAST_BLOCKS} or more."
-    )
 
 
 def ranks_table(study: Study, runs: pd.DataFrame, protocol: str) -> Table:

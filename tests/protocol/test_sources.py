@@ -25,7 +25,7 @@ FILES = {
 
 
 def forget() -> None:
-    for cached in (sources._folder, sources._path, sources._imports):
+    for cached in (sources._folder, sources._path, sources._imports, sources._source_files):
         cached.cache_clear()
 
 

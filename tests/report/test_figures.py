@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
@@ -33,7 +34,7 @@ from report.figures.sweep import sweep_figure
 from report.frame import Entry, View, class_names, entries, read_runs, view
 from report.statistics.ranks import critical_difference
 from report.study import read_study
-from report.style import look, mark_shots, styled
+from report.style import look, mark_shots, overview_figure, save, styled
 from report.summary import Summary
 from tests.report.conftest import FakeMethod
 
@@ -160,6 +161,35 @@ def test_many_methods_get_a_panel_each_and_maps_show_the_best_few(fake: Callable
     assert "Shown: 14 of 19 methods" in words(figure)
     assert not any("Rival 0" in axes.get_title() for axes in figure.axes)
     assert any("DiffCLIP" in axes.get_title() for axes in figure.axes)
+
+
+def test_few_variants_of_a_method_share_a_panel_and_look_alike_in_all(fake: Callable[..., Any]) -> None:
+    rivals = [
+        FakeMethod(name, name.upper(), 0.3, variant=variant)
+        for name, variants in {"one": "abcd", "two": "bc", "many": "abcde"}.items()
+        for variant in variants
+    ]
+    folder = fake(methods=(*rivals, *fake().methods), protocols=("paper",), seeds=(0, 1), sweeps={}, failing=()).write()
+    assert main(["runs", "--study", str(folder)]) == 0
+    figure = shots_figure(view_of(folder))
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_visible()}
+    assert list(panels) == ["ONE", "TWO", *(f"MANY ({variant})" for variant in "abcde"), "SVM", "DiffCLIP (tuned)"]
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["a", "b", "c", "d"]
+    said = dict(zip(names, [handle.get_color() for handle in legend.get_lines()], strict=True))
+    assert len({*said.values(), "#000000"}) == 5
+    assert [line.get_color() for line in panels["TWO"].lines if line.get_marker() != "None"] == [said["b"], said["c"]]
+    # All others lie behind, in one collection.
+    behind = next(found for found in panels["TWO"].collections if isinstance(found, LineCollection))
+    assert len(behind.get_paths()) == len(rivals)
+
+
+def test_a_pdf_has_one_font_and_no_ligature_in_several_lines_either(tmp_path: Path) -> None:
+    figure = overview_figure("DiffCLIP, fine\nof two first lines", 3, 1, ["A note on efficiency."])
+    pdf, _ = save(figure, tmp_path / "text.{format}")
+    assert pdf.read_bytes().count(b"/FontFile2") == 1
+    assert b"DejaVuSansPlain" in pdf.read_bytes()
 
 
 def tick_labels(axes: Axes) -> list[str]:

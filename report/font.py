@@ -1,0 +1,43 @@
+"""The font of all figures: matplotlib's own, without what makes PDFs slow to write and hard to search."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+
+NAME = "DejaVu Sans Plain"
+# Rules for ligatures and for the places of marks, positions of formulas. With a ligature, no reader of a PDF finds
+# "DiffCLIP"; and fontTools, which keeps of a font what a figure needs, spends most of its time on these rules. Pairs of
+# letters stay as near as they were: "kern" is kept.
+RULES = ("GSUB", "GPOS", "GDEF", "MATH", "FFTM")
+# Records of the table "name" that hold the family's name and the font's.
+FAMILY, UNIQUE, FULL, POSTSCRIPT, TYPOGRAPHIC = 1, 3, 4, 6, 16
+
+
+@cache
+def plain_font() -> str:
+    """Make DejaVu Sans without these rules known to matplotlib, once for a process; return its name."""
+    from fontTools.ttLib import TTFont
+    from matplotlib import get_data_path
+    from matplotlib.font_manager import fontManager
+
+    with TTFont(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", lazy=True) as font:
+        for rules in RULES:
+            if rules in font:
+                del font[rules]
+        for record in font["name"].names:
+            if record.nameID in (FAMILY, UNIQUE, FULL, TYPOGRAPHIC):
+                record.string = NAME
+            elif record.nameID == POSTSCRIPT:
+                record.string = NAME.replace(" ", "")
+        path = Path(_folder().name) / "DejaVuSansPlain.ttf"
+        font.save(path, reorderTables=False)
+    fontManager.addfont(path)
+    return NAME
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that lasts as long as the process."""
+    return tempfile.TemporaryDirectory(prefix="diffclip-font-")

@@ -21,6 +21,8 @@ from diffclip.regions import region
 _MOST_SEQUENCES = 65_535
 # Sequences whose scores, 122 x 122 for each of 8 heads, stay in a CPU's cache.
 _IN_CACHE = 8
+# Between these, sums of exponentials hold none that overflowed, and products with them overflow neither.
+_SAFE_SUMS = (1e-30, 1e30)
 # Longest sequences that PyTorch's memory-efficient kernel attends quicker than the others on a GPU, in half precision.
 _SHORT = 64
 
@@ -143,7 +145,8 @@ def attend(
     """Scaled dot-product attention by the quickest right kernel."""
     if query.device.type == "cpu" and query.dtype == torch.bfloat16 and not causal:
         parts = zip(*(x.split(_IN_CACHE) for x in (query, key, value)), strict=True)
-        return torch.cat([_attend_in_halves(q, k, v) for q, k, v in parts])
+        written_out = _attend_in_halves if torch.is_grad_enabled() else _attend_unshifted
+        return torch.cat([written_out(q, k, v) for q, k, v in parts])
     short = query.shape[-2] == key.shape[-2] <= _SHORT and not causal
     if query.device.type == "cuda" and query.dtype == torch.bfloat16 and short:
         with sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION):
@@ -165,6 +168,22 @@ def _attend_in_halves(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     scores = (query * query.shape[-1] ** -0.5) @ key.mT
     return scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
+
+
+def _attend_unshifted(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attend as `_attend_in_halves`, without gradients and with fewer passes over the scores.
+
+    Their exponentials are taken as they are, in bfloat16, and what is mixed is divided by their sums; a softmax would
+    first look for the highest score of every row, which only scores beyond 69 or so need. Those go the other way.
+    """
+    q, k, v = (x.flatten(0, 1) for x in (query, key, value))
+    exponentials = torch.baddbmm(q.new_empty(1, 1, 1), q, k.mT, beta=0, alpha=q.shape[-1] ** -0.5).exp_()
+    # A product with ones sums in float32 without a copy in float32.
+    sums = exponentials @ exponentials.new_ones(len(q), k.shape[-2], 1)
+    low, high = torch.aminmax(sums)
+    if not (low > _SAFE_SUMS[0] and high < _SAFE_SUMS[1]):
+        return _attend_in_halves(query, key, value)
+    return (exponentials @ v / sums.float()).to(value.dtype).view(query.shape)
 
 
 def _rows_of(index: Int64[Tensor, "*batch kept"], count: int) -> Int64[Tensor, " rows"]:

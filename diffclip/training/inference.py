@@ -19,8 +19,7 @@ from diffclip.scene.scene import PixelIndex
 from diffclip.training.updates import Precision, computed_in
 from diffclip.training.windows import SceneWindows
 
-# On a CPU, more windows at once fall out of its caches.
-_AT_ONCE = {"cpu": 64, "cuda": 8192}
+_AT_ONCE = {"cpu": 128, "cuda": 8192}
 # A window gives scores for all of its pixels here.
 _AT_ONCE_AVERAGED = {"cpu": 64, "cuda": 1024}
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from report.figures.shots import Curve
 
-# Inches, at this many columns; fewer are wider and higher.
-COLUMNS, HEIGHT, TITLE_SIZE, LEGEND = 6, 0.95, 7.0, 0.25
+# A panel's height in inches at so many columns; fewer are wider and higher.
+COLUMNS, HEIGHT, TITLE_SIZE = 6, 0.95, 7.0
+# Inches: a row of the legend, what is above and below, a sample of a line with the space around it.
+LEGEND_ROW, LEGEND_AROUND, SAMPLE = 0.15, 0.12, 0.6
 OTHERS, STEP = "#c9c9c9", 20
 # More variants than these, and each gets a panel of its own.
 MOST_TOGETHER = 4
@@ -63,7 +65,7 @@ def multiples_figure(
     letters = int((PAGE / columns - 0.1) / (TITLE_SIZE * LETTER * POINT))
     titles = [textwrap.fill(panel.title, letters) for panel in panels]
     tall = (1 + max(title.count("\n") for title in titles)) * TITLE_SIZE * 1.25 * POINT
-    height = rows * (HEIGHT * (COLUMNS / columns) ** 0.5 + tall) + 0.35 + (LEGEND if looks else 0.0)
+    height = rows * (HEIGHT * (COLUMNS / columns) ** 0.5 + tall) + 0.35 + _legend_height(looks)
     figure = new_figure(view, what, PAGE, height, [_said(bool(looks), bool(chance)), *notes])
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     # Before anything is drawn, else every line looks for new limits of all panels.
@@ -113,11 +115,20 @@ def _draw(
         style = looks[shown.entry.row[1]] if len(panel.curves) > 1 else ALONE
         shots = sorted(shown.points)
         low, high = zip(*map(shown.interval, shots), strict=True)
-        axes.fill_between(shots, low, high, color=style.colour, alpha=0.25, linewidth=0, zorder=3)
+        band: dict[str, Any] = {"alpha": 0.25 / len(panel.curves) ** 0.5, "linewidth": 0, "zorder": 3}
+        axes.fill_between(shots, low, high, color=style.colour, **band)
         line: dict[str, Any] = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
         axes.plot(shots, [shown.mean(s) for s in shots], markersize=2.5, linewidth=1, zorder=4, **line)
     levels: dict[str, Any] = {"colors": rcParams["grid.color"], "linewidths": 0.4, "zorder": 0.5}
     axes.hlines(range(0, 101, STEP), 0, 1, transform=axes.get_yaxis_transform(), **levels)
+
+
+def _legend_columns(looks: Mapping[str, Look]) -> int:
+    return max(1, int(PAGE / (SAMPLE + max(map(len, looks)) * TITLE_SIZE * LETTER * POINT)))
+
+
+def _legend_height(looks: Mapping[str, Look]) -> float:
+    return LEGEND_AROUND + LEGEND_ROW * -(-len(looks) // _legend_columns(looks)) if looks else 0.0
 
 
 def _legend(figure: Figure, looks: Mapping[str, Look]) -> None:
@@ -130,6 +141,7 @@ def _legend(figure: Figure, looks: Mapping[str, Look]) -> None:
     # Between the panels and the notes, for which the layout leaves room already.
     layout: Any = figure.get_layout_engine()
     left, low, width, height = layout.get()["rect"]
-    strip = LEGEND / figure.get_figheight()
+    strip = _legend_height(looks) / figure.get_figheight()
     layout.set(rect=(left, low + strip, width, height - strip))
-    figure.legend(handles, list(looks), ncols=len(looks), handlelength=3, loc="lower center", bbox_to_anchor=(0.5, low))
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, low)}
+    figure.legend(handles, list(looks), ncols=min(len(looks), _legend_columns(looks)), handlelength=3, **place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ FAMILY, UNIQUE, FULL, POSTSCRIPT, TYPOGRAPHIC = 1, 3, 4, 6, 16
 
 @cache
 def plain_font() -> str:
-    """Make DejaVu Sans without these rules known to matplotlib, once for a process; return its name."""
+    """Make DejaVu Sans without these rules known to matplotlib, for as long as the process lasts; return its name."""
     from fontTools.ttLib import TTFont
     from matplotlib import get_data_path
     from matplotlib.font_manager import fontManager
@@ -31,13 +32,9 @@ def plain_font() -> str:
                 record.string = NAME
             elif record.nameID == POSTSCRIPT:
                 record.string = NAME.replace(" ", "")
-        path = Path(_folder().name) / "DejaVuSansPlain.ttf"
+        folder = tempfile.TemporaryDirectory(prefix="diffclip-font-")
+        atexit.register(folder.cleanup)
+        path = Path(folder.name) / "DejaVuSansPlain.ttf"
         font.save(path, reorderTables=False)
     fontManager.addfont(path)
     return NAME
-
-
-@cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder that lasts as long as the process."""
-    return tempfile.TemporaryDirectory(prefix="diffclip-font-")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -109,9 +110,19 @@ def failures(view: View) -> list[str]:
     for entry in view.entries:
         for reason, group in of_entry(failed, entry).groupby("reason", sort=False):
             last = str(reason).strip().splitlines()[-1] if str(reason).strip() else "no reason given"
-            where = ", ".join(f"{run.shots} shots seed {run.seed}" for run in group.itertuples())
+            where = ", ".join(_named(view, run) for run in group.itertuples())
             lines.append(f"Failed: {entry.name} ({where}): {last[:REASON_LENGTH]}")
     return lines
+
+
+def _named(view: View, run: Any) -> str:
+    """Name a run by its shots and seed, and by what varies in the grid."""
+    words = [f"{run.shots} shots"]
+    if len(view.grid.windows) > 1 and pd.notna(run.window):
+        words.append(f"window {run.window:g}")
+    if len(view.grid.mask_ratios) > 1 and pd.notna(run.mask_ratio):
+        words.append(f"mask ratio {run.mask_ratio:g}")
+    return " ".join([*words, f"seed {run.seed}"])
 
 
 def inconsistencies(view: View) -> list[str]:

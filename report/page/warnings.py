@@ -31,12 +31,13 @@ def warnings(study: Study, runs: pd.DataFrame, sections: Sequence[Section]) -> l
         for scene in study.scenes
         for protocol in grid.protocols
     ]
+    shown = [*views, *swept]
     found = [
         Notice("Simulated scene: no sensor ever saw it", tuple(_simulated(runs))),
-        Notice("Runs are missing or failed", tuple(_lacking([*views, *swept]))),
-        Notice("Failed runs, with their reasons", tuple(_each(views, failures))),
-        Notice("CLIP weights are random or embedded stand-ins, not the published ones", tuple(_stand_ins(runs, views))),
-        Notice("Runs of a method were made by different versions of its code", tuple(_versions(views))),
+        Notice("Runs are missing or failed", tuple(_lacking(shown))),
+        Notice("Failed runs, with their reasons", tuple(_each(shown, failures))),
+        Notice("CLIP weights are random or embedded stand-ins, not the published ones", tuple(_stand_ins(runs, shown))),
+        Notice("Runs of a method were made by different versions of its code", tuple(_versions(shown))),
         Notice("Code: records of several states, or of changes that were not committed", tuple(_commits(runs))),
         Notice("Several devices: seconds and memory are compared across them", tuple(_devices(runs))),
         Notice("Tables or figures that have not been made", tuple(name for part in sections for name in part.absent)),
@@ -56,8 +57,8 @@ def _lacking(views: Sequence[View]) -> Iterator[str]:
 
 
 def _each(views: Sequence[View], find: Callable[[View], Sequence[str]]) -> Iterator[str]:
-    for found in views:
-        yield from (f"{_where(found)}: {text}" for text in find(found))
+    # A sweep may show runs of the main grid again.
+    yield from dict.fromkeys(f"{_where(found)}: {text}" for found in views for text in find(found))
 
 
 def _versions(views: Sequence[View]) -> Iterator[str]:

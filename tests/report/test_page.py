@@ -17,8 +17,11 @@ from PIL import Image
 
 from diffclip.study.figures import KINDS
 from report.__main__ import main
+from report.frame import read_runs
 from report.page.images import Images
 from report.page.items import FIGURES, TABLES, caption
+from report.page.warnings import warnings
+from report.study import read_study
 from report.tables import EVERY as EVERY_TABLE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -97,6 +100,24 @@ def test_the_page_warns_of_all_that_weakens_it(page: Path) -> None:
         "3 per cell",
     ):
         assert said in warned, said
+
+
+def test_what_stands_in_a_sweep_alone_is_warned_of_too(fake: Callable[..., Any]) -> None:
+    folder = fake(failing=(("diffclip", 2, 0),)).write()
+    path = folder / "study.json"
+    study = json.loads(path.read_text())
+    del study["methods"]["diffclip"]
+    path.write_text(json.dumps(study))
+    for record in (folder / "records/toy/paper/diffclip/tuned/shots-2_window-9_mask-0.3").glob("*.json"):
+        record.write_text(record.read_text().replace('"sources_sha256": "s"', '"sources_sha256": "older"'))
+    assert main(["runs", "--study", str(folder)]) == 0
+    asked = read_study(folder)
+    said = {notice.short: " ".join(notice.details) for notice in warnings(asked, read_runs(asked), [])}
+    for part in ("different versions of its code", "Failed runs", "Runs are missing", "CLIP weights are random"):
+        (details,) = (text for short, text in said.items() if part in short)
+        assert "DiffCLIP (tuned)" in details, part
+    (reasons,) = (text for short, text in said.items() if "Failed runs" in short)
+    assert "2 shots window 9 mask ratio 0.3 seed 0" in reasons
 
 
 def test_provenance_counts_versions_commits_devices_and_data(page: Path) -> None:

@@ -55,10 +55,12 @@ class Project:
 
     root: Path
 
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run snakemake on the tiny study with the copy's own sources."""
+    def snakemake(
+        self, *arguments: str, check: bool = True, study: str = "tiny", cores: int = 2
+    ) -> subprocess.CompletedProcess[str]:
+        """Run snakemake on a study, the tiny one by default, with the copy's own sources."""
         # --configfile takes all words that follow, so targets stand before it.
-        options = ["--cores", "2", "--configfile", "config/tiny.yaml"]
+        options = ["--cores", str(cores), "--configfile", f"config/{study}.yaml"]
         command = [sys.executable, "-m", "snakemake", *arguments, *options]
         scripts = Path(sys.executable).parent
         environment = {

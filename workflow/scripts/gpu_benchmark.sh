@@ -40,12 +40,12 @@ part() { # part NAME SECONDS EXPRESSION: measures what the expression picks, wit
 }
 
 rm -f "$folder"/left-out.txt "$folder"/*.json
-part usual-steps 120 "a_step and 10 and compiled"
+part usual-steps 120 "a_step_of_stage and 10 and compiled"
 part cell 200 "ten_seeds"
-part seeds 100 "a_step and bf16 and not compiled"
+part seeds 100 "a_step_of_stage and bf16 and not compiled"
 part testing 60 "testing_1000 or gathering or limit"
-part precisions 120 "a_step and not bf16"
-part one-seed 90 "a_step and compiled and not 10"
+part precisions 120 "a_step_of_stage and not bf16"
+part one-seed 90 "a_step_of_stage and compiled and not 10"
 part cells 90 "a_cell_of_six"
 
 python - "$folder" <<'PYTHON'

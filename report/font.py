@@ -23,7 +23,9 @@ def plain_font() -> str:
     from matplotlib import get_data_path
     from matplotlib.font_manager import fontManager
 
-    with TTFont(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", lazy=True) as font:
+    path = Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    # With the time of saving in it, the same figure would not give the same bytes.
+    with TTFont(path, lazy=True, recalcTimestamp=False) as font:
         for rules in RULES:
             if rules in font:
                 del font[rules]
@@ -34,7 +36,7 @@ def plain_font() -> str:
                 record.string = NAME.replace(" ", "")
         folder = tempfile.TemporaryDirectory(prefix="diffclip-font-")
         atexit.register(folder.cleanup)
-        path = Path(folder.name) / "DejaVuSansPlain.ttf"
-        font.save(path, reorderTables=False)
-    fontManager.addfont(path)
+        plain = Path(folder.name) / "DejaVuSansPlain.ttf"
+        font.save(plain, reorderTables=False)
+    fontManager.addfont(plain)
     return NAME

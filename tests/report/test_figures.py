@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,6 +95,14 @@ def test_reruns_give_the_same_bytes(study_folder: Path, figures: Path) -> None:
         "maps",
     ]
     assert main(["figures", *options]) == 0
+    assert before == {name: (figures / name).read_bytes() for name in names}
+
+
+def test_another_process_gives_the_same_bytes_too(study_folder: Path, figures: Path) -> None:
+    names = [f"toy_paper_cost.{form}" for form in ("pdf", "png")]
+    before = {name: (figures / name).read_bytes() for name in names}
+    words = ["--study", str(study_folder), "--scene", "toy", "--protocol", "paper", "--kind", "cost"]
+    subprocess.run([sys.executable, "-m", "report", "figures", *words], check=True, capture_output=True)
     assert before == {name: (figures / name).read_bytes() for name in names}
 
 

@@ -117,12 +117,12 @@ def failures(view: View) -> list[str]:
 
 def _named(view: View, run: Any) -> str:
     """Name a run by its shots and seed, and by what varies in the grid."""
-    words = [f"{run.shots} shots"]
-    if len(view.grid.windows) > 1 and pd.notna(run.window):
-        words.append(f"window {run.window:g}")
-    if len(view.grid.mask_ratios) > 1 and pd.notna(run.mask_ratio):
-        words.append(f"mask ratio {run.mask_ratio:g}")
-    return " ".join([*words, f"seed {run.seed}"])
+    varied = [
+        f"{column.replace('_', ' ')} {getattr(run, column):g}"
+        for column, values in view.grid.axes.items()
+        if len(values) > 1 and pd.notna(getattr(run, column))
+    ]
+    return " ".join([f"{run.shots} shots", *varied, f"seed {run.seed}"])
 
 
 def inconsistencies(view: View) -> list[str]:
@@ -146,7 +146,7 @@ def missing(view: View, shown: Iterable[Entry]) -> str:
     for entry in shown:
         found = of_entry(view.runs, entry)
         points = len(view.grid.shots) * len(view.study.seeds)
-        for column, values in (("window", view.grid.windows), ("mask_ratio", view.grid.mask_ratios)):
+        for column, values in view.grid.axes.items():
             points *= len(values) if found[column].notna().any() else 1
         lacking = points - int((found["status"] == "ok").sum())
         if lacking:

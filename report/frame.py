@@ -52,20 +52,21 @@ class Entry:
 
     Attributes:
         row: (method, variant).
-        name: title, with the variant unless it is the default.
+        title: of the method.
         control: shown apart, never best.
         signs: footnote signs.
     """
 
     row: Row
-    name: str
+    title: str
     control: bool
     signs: str
 
     @property
-    def title(self) -> str:
-        """The name without the variant."""
-        return self.name.removesuffix(f" ({self.row[1]})")
+    def name(self) -> str:
+        """The title, with the variant unless it is the default."""
+        variant = self.row[1]
+        return self.title if variant == "default" else f"{self.title} ({variant})"
 
 
 def read_runs(study: Study) -> pd.DataFrame:
@@ -172,10 +173,8 @@ def entries(runs: pd.DataFrame, rows: Iterable[Row]) -> list[Entry]:
 
 
 def _entry(row: Row, title: str, traits: Mapping[Hashable, Any] | None) -> Entry:
-    method, variant = row
-    suffix = "" if variant == "default" else f" ({variant})"
     if traits is None:
-        return Entry(row, title + suffix, method in CONTROLS, "")
+        return Entry(row, title, row[0] in CONTROLS, "")
     marks = {
         TRANSDUCTIVE: traits["transductive"],
         SCENE_WIDE: traits["reach"] == "scene",
@@ -184,7 +183,7 @@ def _entry(row: Row, title: str, traits: Mapping[Hashable, Any] | None) -> Entry
     }
     control = bool(traits["control"])
     signs = "" if control else "".join(sign for sign, holds in marks.items() if holds)
-    return Entry(row, f"{traits['title']}{suffix}", control, signs)
+    return Entry(row, str(traits["title"]), control, signs)
 
 
 def _is_stand_in(clip_weights: str) -> bool:

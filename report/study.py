@@ -34,6 +34,11 @@ class Grid:
     windows: tuple[int, ...]
     mask_ratios: tuple[float, ...]
 
+    @property
+    def axes(self) -> dict[str, tuple[float, ...]]:
+        """Windows and mask ratios by the runs' columns that hold them."""
+        return {"window": self.windows, "mask_ratio": self.mask_ratios}
+
     def holds(self, identity: Mapping[str, Any]) -> bool:
         """Return whether a run belongs to the grid; methods without a window or mask ratio have None there."""
         return (

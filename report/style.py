@@ -27,6 +27,8 @@ TITLE_SIZE = 9.0  # as in the style file
 GREY = "#767676"
 # Width of a letter of the font against its size, on average and a little more.
 LETTER = 0.56
+# A legend's letters in points, as in the style file, and its rows in inches.
+LEGEND_SIZE, LEGEND_ROW = 7.0, 0.15
 BESIDE = 1.15  # how far an axis of shots reaches beyond the least and the most
 
 # Paul Tol's "muted" scheme and black, in an order that keeps neighbours apart in hue and in lightness.
@@ -119,6 +121,12 @@ def empty_figure(view: View, what: str, note: str) -> Figure:
     figure = new_figure(view, what, PAGE, 1.2, [])
     figure.text(0.5, 0.4, note, ha="center", va="center", color=GREY)
     return figure
+
+
+def legend_columns(names: Sequence[str], width: float, sample: float) -> int:
+    """Return how many columns of a legend fit a width in inches, with `sample` points for what stands before a name."""
+    widest = (max(map(len, names)) * LEGEND_SIZE * LETTER + sample) * POINT
+    return max(1, min(len(names), int(width / widest)))
 
 
 def mark_shots(axes: Axes, shots: Sequence[int], width: float) -> None:

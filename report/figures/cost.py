@@ -12,7 +12,7 @@ from report.captions import missing, seeds_text, shots_text
 from report.figures.few import few
 from report.figures.shots import accuracy_label, accuracy_start
 from report.frame import Entry, View, of_entry
-from report.style import GREY, MARKERS, PAGE, Look, empty_figure, look, new_figure
+from report.style import GREY, MARKERS, PAGE, Look, empty_figure, looks, new_figure
 from report.summary import Summary, summarise_all
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ class Point:
     oa: Summary
     seconds: dict[str, float]
 
+    @property
+    def accuracy(self) -> float:
+        """Mean OA in percent."""
+        return float(self.oa.mean or 0.0)
+
 
 def cost_figure(view: View) -> Figure:
     """Return the figure: a panel per phase, with a line through the methods that none beats in both."""
@@ -48,17 +53,17 @@ def cost_figure(view: View) -> Figure:
         return empty_figure(view, what, missing(view, view.rivals))
     fronts = {phase: frontier(points, phase) for phase in AXES}
     named = _named(view, points, fronts)
-    looks = {entry.row: look(place) for place, entry in enumerate(named)}
+    styles = looks(named)
     notes = _notes(view, len(points), len(named))
     figure = new_figure(view, what, PAGE, HEIGHT, [*notes, missing(view, view.rivals)])
     panels = figure.subplots(1, len(AXES), sharey=True)
-    start = accuracy_start([float(point.oa.mean or 0.0) for point in points])
+    start = accuracy_start([point.accuracy for point in points])
     for axes, (phase, label) in zip(panels, AXES.items(), strict=True):
-        _draw(axes, points, phase, fronts[phase], looks)
+        _draw(axes, points, phase, fronts[phase], styles)
         axes.set_xlabel(label)
     panels[0].set_ylim(start, 101)
     panels[0].set_ylabel(accuracy_label(start))
-    _legend(figure, panels[-1], named, looks, len(points) > len(named))
+    _legend(panels[-1], named, styles, len(points) > len(named))
     return figure
 
 
@@ -80,9 +85,9 @@ def _points(view: View) -> list[Point]:
 def frontier(points: Sequence[Point], phase: str) -> list[Point]:
     """Return the methods than which none is both faster and more accurate, fastest first."""
     best, found = -np.inf, []
-    for point in sorted(points, key=lambda point: (point.seconds[phase], -float(point.oa.mean or 0.0))):
-        if float(point.oa.mean or 0.0) > best:
-            best = float(point.oa.mean or 0.0)
+    for point in sorted(points, key=lambda point: (point.seconds[phase], -point.accuracy)):
+        if point.accuracy > best:
+            best = point.accuracy
             found.append(point)
     return found
 
@@ -109,34 +114,34 @@ def _notes(view: View, count: int, named: int) -> list[str]:
 
 
 def _draw(
-    axes: Axes, points: Sequence[Point], phase: str, front: Sequence[Point], looks: dict[tuple[str, str], Look]
+    axes: Axes, points: Sequence[Point], phase: str, front: Sequence[Point], styles: dict[tuple[str, str], Look]
 ) -> None:
     axes.set_xscale("log")
     steps: dict[str, Any] = {"where": "post", "color": GREY, "linewidth": 0.8, "zorder": 1}
-    axes.step([point.seconds[phase] for point in front], [float(point.oa.mean or 0.0) for point in front], **steps)
+    axes.step([point.seconds[phase] for point in front], [point.accuracy for point in front], **steps)
     for point in points:
-        style = looks.get(point.entry.row, OTHERS)
+        style = styles.get(point.entry.row, OTHERS)
         drawn: dict[str, Any] = {"color": style.colour, "marker": style.marker, "linestyle": ""}
-        axes.plot(point.seconds[phase], float(point.oa.mean or 0.0), zorder=2 + (point.entry.row in looks), **drawn)
+        axes.plot(point.seconds[phase], point.accuracy, zorder=2 + (point.entry.row in styles), **drawn)
     spans = [(point, point.oa.seeds) for point in points if point.oa.seeds is not None]
     # All bars at once: one by one they take longer than all else here.
     axes.vlines(
         [point.seconds[phase] for point, _ in spans],
         [span.low for _, span in spans],
         [span.high for _, span in spans],
-        colors=[looks.get(point.entry.row, OTHERS).colour for point, _ in spans],
+        colors=[styles.get(point.entry.row, OTHERS).colour for point, _ in spans],
         linewidths=0.6,
         zorder=1.5,
     )
     axes.grid(axis="both")
 
 
-def _legend(figure: Figure, axes: Axes, named: Sequence[Entry], looks: dict[tuple[str, str], Look], more: bool) -> None:
+def _legend(axes: Axes, named: Sequence[Entry], styles: dict[tuple[str, str], Look], more: bool) -> None:
     from matplotlib.lines import Line2D
 
     dots: dict[str, Any] = {"linestyle": ""}
     handles = [
-        Line2D([], [], color=looks[entry.row].colour, marker=looks[entry.row].marker, label=entry.name, **dots)
+        Line2D([], [], color=styles[entry.row].colour, marker=styles[entry.row].marker, label=entry.name, **dots)
         for entry in named
     ]
     if more:

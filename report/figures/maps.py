@@ -16,7 +16,7 @@ from report.captions import missing, shots_text
 from report.figures.few import few, left_out
 from report.frame import View, of_entry
 from report.scenes import Ground, read_ground
-from report.style import LETTER, PAGE, POINT, empty_figure, new_figure
+from report.style import LEGEND_ROW, LETTER, PAGE, POINT, empty_figure, legend_columns, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +27,7 @@ WHAT = "Classification maps"
 MOST = 14
 UNLABELLED, STRIPE, BETWEEN = "#f5f5f5", "#8c8c8c", "#ffffff"
 MOST_HEIGHT = 7.4  # of all panels together, so that title and legend still fit a page
-TITLE_SIZE = LEGEND_SIZE = 7.0
-LINE = 0.15  # height of a line of the legend, in inches
+TITLE_SIZE = 7.0
 PIXELS_PER_INCH = 200  # of the PNG
 STRIPES = 0.015  # width of a stripe, in inches
 UNTESTED = {
@@ -168,12 +167,12 @@ class MapLegend:
 
     def columns(self, patches: Sequence[Patch], width: float) -> int:
         """Return how many columns fit the width."""
-        widest = (max(len(str(patch.get_label())) for patch in patches) * LEGEND_SIZE * LETTER + 36) * POINT
-        return max(1, min(len(patches), int(width / widest)))
+        return legend_columns([str(patch.get_label()) for patch in patches], width, 36)
 
     def _heights(self, width: float) -> tuple[float, float]:
         classes, others = (
-            math.ceil(len(block) / self.columns(block, width)) * LINE + 0.08 for block in (self.classes, self.others)
+            math.ceil(len(block) / self.columns(block, width)) * LEGEND_ROW + 0.08
+            for block in (self.classes, self.others)
         )
         return classes, others
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from report.frame import View
-from report.style import GREY, LETTER, PAGE, POINT, Look, look, mark_shots, new_figure
+from report.style import GREY, LEGEND_ROW, LETTER, PAGE, POINT, Look, legend_columns, look, mark_shots, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 # A panel's height in inches at so many columns; fewer are wider and higher.
 COLUMNS, HEIGHT, TITLE_SIZE = 6, 0.95, 7.0
-# Inches: a row of the legend, what is above and below, a sample of a line with the space around it.
-LEGEND_ROW, LEGEND_AROUND, SAMPLE = 0.15, 0.12, 0.6
+# Inches above and below the legend, and points of a sample of a line with the space around it.
+LEGEND_AROUND, SAMPLE = 0.12, 43.2
 OTHERS, STEP = "#c9c9c9", 20
 # More variants than these, and each gets a panel of its own.
 MOST_TOGETHER = 4
@@ -37,6 +38,11 @@ class Panel:
 
     title: str
     curves: list[Curve]
+
+    @property
+    def several(self) -> bool:
+        """Whether lines differ in looks, which the legend explains."""
+        return len(self.curves) > 1
 
 
 def panels_of(curves: Sequence[Curve]) -> list[Panel]:
@@ -58,14 +64,16 @@ def multiples_figure(
 ) -> Figure:
     """Return the figure; panels share both axes. A variant looks the same in all panels."""
     panels = panels_of(curves)
-    variants = dict.fromkeys(c.entry.row[1] for panel in panels if len(panel.curves) > 1 for c in panel.curves)
+    variants = dict.fromkeys(c.entry.row[1] for panel in panels if panel.several for c in panel.curves)
     looks = {variant: look(place) for place, variant in enumerate(variants)}
     columns = min(COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
+    rows = math.ceil(len(panels) / columns)
     letters = int((PAGE / columns - 0.1) / (TITLE_SIZE * LETTER * POINT))
     titles = [textwrap.fill(panel.title, letters) for panel in panels]
     tall = (1 + max(title.count("\n") for title in titles)) * TITLE_SIZE * 1.25 * POINT
-    height = rows * (HEIGHT * (COLUMNS / columns) ** 0.5 + tall) + 0.35 + _legend_height(looks)
+    beside = legend_columns(list(looks), PAGE, SAMPLE) if looks else 1
+    below = LEGEND_AROUND + math.ceil(len(looks) / beside) * LEGEND_ROW if looks else 0.0
+    height = rows * (HEIGHT * (COLUMNS / columns) ** 0.5 + tall) + 0.35 + below
     figure = new_figure(view, what, PAGE, height, [_said(bool(looks), bool(chance)), *notes])
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     # Before anything is drawn, else every line looks for new limits of all panels.
@@ -87,7 +95,7 @@ def multiples_figure(
         axes.set_xlabel("shots")
         axes.set_ylabel("OA (%)")
     if looks:
-        _legend(figure, looks)
+        _legend(figure, looks, beside, below)
     return figure
 
 
@@ -104,44 +112,31 @@ def _draw(
     from matplotlib.collections import LineCollection
 
     # One collection instead of a line each: with many methods, drawing takes a multiple of that otherwise.
-    behind = [[(s, other.mean(s)) for s in sorted(other.points)] for other in others]
+    behind = [list(zip(other.shots, other.means, strict=True)) for other in others]
     axes.add_collection(LineCollection(behind, colors=OTHERS, linewidths=0.4, zorder=1), autolim=False)
     for curve in chance:
-        shots = sorted(curve.points)
-        axes.plot(
-            shots, [curve.mean(s) for s in shots], color=GREY, linestyle=curve.look.dashes, linewidth=0.7, zorder=2
-        )
+        axes.plot(curve.shots, curve.means, color=GREY, linestyle=curve.look.dashes, linewidth=0.7, zorder=2)
     for shown in panel.curves:
-        style = looks[shown.entry.row[1]] if len(panel.curves) > 1 else ALONE
-        shots = sorted(shown.points)
-        low, high = zip(*map(shown.interval, shots), strict=True)
+        style = looks[shown.entry.row[1]] if panel.several else ALONE
         band: dict[str, Any] = {"alpha": 0.25 / len(panel.curves) ** 0.5, "linewidth": 0, "zorder": 3}
-        axes.fill_between(shots, low, high, color=style.colour, **band)
+        axes.fill_between(shown.shots, *shown.band, color=style.colour, **band)
         line: dict[str, Any] = {"color": style.colour, "linestyle": style.dashes, "marker": style.marker}
-        axes.plot(shots, [shown.mean(s) for s in shots], markersize=2.5, linewidth=1, zorder=4, **line)
+        axes.plot(shown.shots, shown.means, markersize=2.5, linewidth=1, zorder=4, **line)
     levels: dict[str, Any] = {"colors": rcParams["grid.color"], "linewidths": 0.4, "zorder": 0.5}
     axes.hlines(range(0, 101, STEP), 0, 1, transform=axes.get_yaxis_transform(), **levels)
 
 
-def _legend_columns(looks: Mapping[str, Look]) -> int:
-    return max(1, int(PAGE / (SAMPLE + max(map(len, looks)) * TITLE_SIZE * LETTER * POINT)))
-
-
-def _legend_height(looks: Mapping[str, Look]) -> float:
-    return LEGEND_AROUND + LEGEND_ROW * -(-len(looks) // _legend_columns(looks)) if looks else 0.0
-
-
-def _legend(figure: Figure, looks: Mapping[str, Look]) -> None:
+def _legend(figure: Figure, looks: Mapping[str, Look], columns: int, below: float) -> None:
+    """Put the legend between the panels and the notes, into `below` inches that the layout gives up for it."""
     from matplotlib.lines import Line2D
 
     lines: list[dict[str, Any]] = [
         {"color": style.colour, "linestyle": style.dashes, "marker": style.marker} for style in looks.values()
     ]
     handles = [Line2D([], [], linewidth=1, markersize=3, **line) for line in lines]
-    # Between the panels and the notes, for which the layout leaves room already.
     layout: Any = figure.get_layout_engine()
     left, low, width, height = layout.get()["rect"]
-    strip = _legend_height(looks) / figure.get_figheight()
+    strip = below / figure.get_figheight()
     layout.set(rect=(left, low + strip, width, height - strip))
     place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, low)}
-    figure.legend(handles, list(looks), ncols=min(len(looks), _legend_columns(looks)), handlelength=3, **place)
+    figure.legend(handles, list(looks), ncols=columns, handlelength=3, **place)

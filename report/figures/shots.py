@@ -45,6 +45,22 @@ class Curve:
         """What the line is called."""
         return "chance (random labels)" if self.entry.row[0] == CHANCE else self.entry.name
 
+    @property
+    def shots(self) -> list[int]:
+        """Numbers of shots that have runs, ascending."""
+        return sorted(self.points)
+
+    @property
+    def means(self) -> list[float]:
+        """The means at these."""
+        return [self.mean(shots) for shots in self.shots]
+
+    @property
+    def band(self) -> tuple[list[float], list[float]]:
+        """Lower and upper ends of the intervals at these."""
+        ends = [self.interval(shots) for shots in self.shots]
+        return [low for low, _ in ends], [high for _, high in ends]
+
     def mean(self, shots: int) -> float:
         """Return the mean at a number of shots that has runs."""
         return float(self.points[shots].mean or 0.0)
@@ -83,8 +99,7 @@ def shots_figure(view: View) -> Figure:
     for curve in curves:
         _draw(axes, curve, bars=crowded)
     for curve in chance:
-        shots = sorted(curve.points)
-        axes.plot(shots, [curve.mean(s) for s in shots], color=GREY, linestyle=DASHED, linewidth=1)
+        axes.plot(curve.shots, curve.means, color=GREY, linestyle=DASHED, linewidth=1)
     _axes(axes, view, [*curves, *chance])
     _names(axes, [*curves, *chance])
     return figure
@@ -123,19 +138,19 @@ def _spread_note(view: View, count: int) -> str:
 
 def _draw(axes: Axes, curve: Curve, bars: bool) -> None:
     """Draw a line with a band, or with bars as many bands would hide each other."""
-    shots = sorted(curve.points)
-    places = [s * curve.aside for s in shots]
-    means = [curve.mean(s) for s in shots]
+    places = [s * curve.aside for s in curve.shots]
     colour = curve.look.colour
     edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
-    axes.plot(places, means, color=colour, marker=curve.look.marker, linestyle=curve.look.dashes, zorder=3, **edge)
+    axes.plot(
+        places, curve.means, color=colour, marker=curve.look.marker, linestyle=curve.look.dashes, zorder=3, **edge
+    )
     if bars:
+        reach = curve.reach(curve.shots)
         axes.errorbar(
-            places, means, yerr=curve.reach(shots), color=colour, linestyle="", elinewidth=0.8, capsize=1.5, zorder=2
+            places, curve.means, yerr=reach, color=colour, linestyle="", elinewidth=0.8, capsize=1.5, zorder=2
         )
         return
-    low, high = zip(*map(curve.interval, shots), strict=True)
-    axes.fill_between(places, low, high, color=colour, alpha=0.14, linewidth=0, zorder=1)
+    axes.fill_between(places, *curve.band, color=colour, alpha=0.14, linewidth=0, zorder=1)
 
 
 def _axes(axes: Axes, view: View, curves: Sequence[Curve]) -> None:
@@ -158,7 +173,7 @@ def accuracy_label(start: int) -> str:
 
 
 def _means(curves: Sequence[Curve]) -> list[float]:
-    return [curve.mean(shots) for curve in curves for shots in curve.points]
+    return [mean for curve in curves for mean in curve.means]
 
 
 def _names(axes: Axes, curves: Sequence[Curve]) -> None:

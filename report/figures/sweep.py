@@ -60,8 +60,7 @@ def sweep_figure(view: View, name: str) -> Figure:
     lacking = missing(view, view.entries)
     if not (view.runs["status"] == "ok").any():
         return empty_figure(view, what, lacking)
-    grid = view.grid
-    values = {"mask_ratio": grid.mask_ratios, "window": grid.windows}
+    values = {axis: view.grid.axes[axis] for axis in AXIS_LABELS}
     varying = [axis for axis, found in values.items() if len(found) > 1] or ["mask_ratio"]
     panels = list(_panels(view, varying))
     spread = f"bars: sample standard deviation over {seeds_text(view.study.seeds)}"
@@ -109,7 +108,7 @@ def _panels(view: View, varying: Sequence[str]) -> Iterator[Panel]:
 
 def _against(view: View, runs: pd.DataFrame, axis: str, other: str) -> Iterator[Curve]:
     """Yield a line per value of the other axis; methods that lack that one have a single line."""
-    values = view.grid.windows if other == "window" else view.grid.mask_ratios
+    values = view.grid.axes[other]
     if runs[other].isna().all():
         points = _points(view, runs, axis)
         if points:
@@ -124,8 +123,7 @@ def _against(view: View, runs: pd.DataFrame, axis: str, other: str) -> Iterator[
 
 
 def _points(view: View, runs: pd.DataFrame, axis: str) -> tuple[tuple[float, Summary], ...]:
-    values = view.grid.windows if axis == "window" else view.grid.mask_ratios
-    found = ((value, at(runs[runs[axis] == value], "oa", len(view.study.seeds))) for value in values)
+    found = ((value, at(runs[runs[axis] == value], "oa", len(view.study.seeds))) for value in view.grid.axes[axis])
     return tuple((float(value), summary) for value, summary in found if summary.mean is not None)
 
 

@@ -13,7 +13,7 @@ from report.frame import View
 from report.inspection import Inspected, read_inspected
 from report.scenes import Ground, read_ground
 from report.study import Row
-from report.style import LETTER, PAGE, POINT, empty_figure, new_figure
+from report.style import LEGEND_ROW, PAGE, empty_figure, legend_columns, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PANELS = {"before": "Before stage 1", "stage_1": "After stage 1 (no labels)", "stage_2": "After stage 2"}
 NEIGHBOURS = 5
-LEGEND_SIZE, LINE = 7.0, 0.15
 
 
 def tsne_figure(view: View, row: Row) -> Figure:
@@ -32,8 +31,8 @@ def tsne_figure(view: View, row: Row) -> Figure:
     ground = read_ground(view.study.folder, view.scene)
     labels = inspected.arrays["labels"]
     shown = [int(k) for k in np.unique(labels)]
-    columns = _columns([ground.class_names[k - 1] for k in shown])
-    below = math.ceil(len(shown) / columns) * LINE + 0.1
+    columns = legend_columns([ground.class_names[k - 1] for k in shown], PAGE, 30)
+    below = math.ceil(len(shown) / columns) * LEGEND_ROW + 0.1
     what = f"Features of {inspected.name}, t-SNE"
     figure = new_figure(view, what, PAGE, PAGE / 3 + 0.25 + below, _notes(inspected))
     cells = figure.add_gridspec(2, len(PANELS), height_ratios=[PAGE / 3 + 0.25, below])
@@ -75,12 +74,6 @@ def accuracy(features: np.ndarray, labels: np.ndarray) -> float:
     classes, codes = np.unique(labels, return_inverse=True)
     votes = (codes[near][:, :, None] == np.arange(len(classes))).sum(axis=1)
     return float(100 * (votes.argmax(axis=1) == codes).mean())
-
-
-def _columns(names: Sequence[str]) -> int:
-    """Return how many columns of the legend fit the page."""
-    widest = (max(map(len, names)) * LEGEND_SIZE * LETTER + 30) * POINT
-    return max(1, min(len(names), int(PAGE / widest)))
 
 
 def _legend(axes: Axes, ground: Ground, shown: Sequence[int], columns: int) -> None:

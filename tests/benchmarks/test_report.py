@@ -47,7 +47,6 @@ def project(sizes: Any, tmp_path_factory: pytest.TempPathFactory) -> Project:
     copy = copy_sources(tmp_path_factory.mktemp("report") / "project")
     rows = [(method, variant) for method, variants in ROWS.items() for variant in variants]
     tiny = sizes.rounds == 1
-    asked: dict[str, Any] = {"shots": (2, 5) if tiny else (2, 4, 8, 10, 16), "seeds": (0, 1) if tiny else range(5)}
     methods = [FakeMethod(name, name, 0.3 + 0.02 * n, variant) for n, (name, variant) in enumerate(rows)]
     folder = copy.root / "results/fake"
     for scene in SCENES:
@@ -58,7 +57,8 @@ def project(sizes: Any, tmp_path_factory: pytest.TempPathFactory) -> Project:
         FakeStudy(
             folder,
             methods=(*methods[: 2 if tiny else 18], *CONTROLS),
-            **{key: tuple(values) for key, values in asked.items()},
+            shots=(2, 5) if tiny else (2, 4, 8, 10, 16),
+            seeds=(0, 1) if tiny else (0, 1, 2, 3, 4),
             sweeps={},
             failing=(),
             shape=(100, 100),
@@ -104,5 +104,6 @@ def test_tables_and_figures_by_snakemake(benchmark, sizes, project, shown):
     assert "total              4" in plan.stdout + plan.stderr
     benchmark._timer = seconds
     benchmark.pedantic(lambda: project.snakemake("tables", "figures", study="fake", cores=1), rounds=1)
-    assert any(results.glob("figures/*maps*")) == (shown == "all figures")
+    for kind in ("maps", "errors", "leakage"):
+        assert any(results.glob(f"figures/*{kind}*")) == (shown == "all figures"), kind
     noted(benchmark, sizes, project)

@@ -12,19 +12,10 @@ import math
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import linear
 
+from diffclip.attention import attend, self_attend
 from diffclip.regions import region
-
-# CUDA kernels of scaled dot-product attention fail on more sequences at once (pytorch#142228, #146704).
-_MOST_SEQUENCES = 65_535
-# Sequences whose scores, 122 x 122 for each of 8 heads, stay in a CPU's cache.
-_IN_CACHE = 8
-# Between these, sums of exponentials hold none that overflowed, and products with them overflow neither.
-_SAFE_SUMS = (1e-30, 1e30)
-# Longest sequences that PyTorch's memory-efficient kernel attends quicker than the others on a GPU, in half precision.
-_SHORT = 64
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -108,82 +99,24 @@ class Attention(nn.Module):
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} is not divisible by {heads} heads")
-        self.heads, self.width = heads, width
+        self.heads = heads
         self.qkv = Projections(width, 3 * width)
         self.out = nn.Linear(width, width)
 
     def forward(
         self, x: Float[Tensor, "*batch T D"], *, causal: bool = False, read: Int64[Tensor, "*batch q"] | None = None
     ) -> Float[Tensor, "*batch _q D"]:
-        """Mix the T tokens and return them, or those at `read`; with `causal`, none of them sees those after it."""
-        width = x.shape[-1]
-        if read is None:
-            query, key, value = self._by_head(self.qkv(x))
-        else:
-            (query,) = self._by_head(self.qkv(take(x, read), 0, width))
-            key, value = self._by_head(self.qkv(x, width))
-        mixed = attend(query, key, value, causal=causal)
-        return self.out(mixed.transpose(1, 2).reshape(*x.shape[:-2], query.shape[-2], width))
+        """Mix the T tokens and return them, or those at `read`; with `causal`, none of them sees those after it.
 
-    def _by_head(self, projected: Float[Tensor, "*batch T nD"]) -> Float[Tensor, "n batches heads T d"]:
-        """Tell queries, keys and values apart, or those of them that are there, and the heads of each.
-
-        Leading axes are folded into one: with five axes SDPA falls back to its slow path.
+        Raises:
+            ValueError: `causal` and `read` together.
         """
-        tokens, count = projected.shape[-2], projected.shape[-1] // self.width
-        parts = projected.reshape(-1, tokens, count, self.heads, self.width // self.heads)
-        return parts.permute(2, 0, 3, 1, 4)
-
-
-def attend(
-    query: Float[Tensor, "n heads q d"],
-    key: Float[Tensor, "n heads T d"],
-    value: Float[Tensor, "n heads T d"],
-    *,
-    causal: bool = False,
-) -> Float[Tensor, "n heads q d"]:
-    """Scaled dot-product attention by the quickest right kernel."""
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and not causal:
-        parts = zip(*(x.split(_IN_CACHE) for x in (query, key, value)), strict=True)
-        written_out = _attend_in_halves if torch.is_grad_enabled() else _attend_unshifted
-        return torch.cat([written_out(q, k, v) for q, k, v in parts])
-    short = query.shape[-2] == key.shape[-2] <= _SHORT and not causal
-    if query.device.type == "cuda" and query.dtype == torch.bfloat16 and short:
-        with sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION):
-            return _attend_in_parts(query, key, value, causal=causal)
-    return _attend_in_parts(query, key, value, causal=causal)
-
-
-def _attend_in_parts(query: Tensor, key: Tensor, value: Tensor, *, causal: bool) -> Tensor:
-    if len(query) <= _MOST_SEQUENCES:
-        return scaled_dot_product_attention(query, key, value, is_causal=causal)
-    parts = zip(*(x.split(_MOST_SEQUENCES) for x in (query, key, value)), strict=True)
-    return torch.cat([scaled_dot_product_attention(q, k, v, is_causal=causal) for q, k, v in parts])
-
-
-def _attend_in_halves(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend with products in bfloat16 and shares in float32.
-
-    On a CPU the fused kernel is no faster in half precision forwards, and seven times slower backwards.
-    """
-    scores = (query * query.shape[-1] ** -0.5) @ key.mT
-    return scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
-
-
-def _attend_unshifted(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend as `_attend_in_halves`, without gradients and with fewer passes over the scores.
-
-    Their exponentials are taken as they are, in bfloat16, and what is mixed is divided by their sums; a softmax would
-    first look for the highest score of every row, which only scores beyond 69 or so need. Those go the other way.
-    """
-    q, k, v = (x.flatten(0, 1) for x in (query, key, value))
-    exponentials = torch.baddbmm(q.new_empty(1, 1, 1), q, k.mT, beta=0, alpha=q.shape[-1] ** -0.5).exp_()
-    # A product with ones sums in float32 without a copy in float32.
-    sums = exponentials @ exponentials.new_ones(len(q), k.shape[-2], 1)
-    low, high = torch.aminmax(sums)
-    if not (low > _SAFE_SUMS[0] and high < _SAFE_SUMS[1]):
-        return _attend_in_halves(query, key, value)
-    return (exponentials @ v / sums.float()).to(value.dtype).view(query.shape)
+        if read is None:
+            return self.out(self_attend(self.qkv(x), self.heads, causal=causal))
+        if causal:
+            raise ValueError("causal attention reads all tokens, expected no `read`")
+        width = x.shape[-1]
+        return self.out(attend(self.qkv(take(x, read), 0, width), self.qkv(x, width), self.heads))
 
 
 def _rows_of(index: Int64[Tensor, "*batch kept"], count: int) -> Int64[Tensor, " rows"]:

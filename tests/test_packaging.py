@@ -24,6 +24,8 @@ PACKAGE = {
     "open_clip": "open-clip-torch",
     "sklearn": "scikit-learn",
     "skimage": "scikit-image",
+    # torch's builds for Linux require the one version that they work with
+    "triton": "torch",
 }
 
 

@@ -37,8 +37,11 @@ def test_a_table_takes_the_place_of_its_devices_older_one():
 def test_the_papers_grid_is_reckoned_from_a_cell():
     found = measured()
     parts = {"stage 1": 10.0, "stage 2": 4.0, "testing": 1.0}
-    found["benchmarks"].append(found["benchmarks"][0] | {"extra_info": {"parts": parts, "seeds": 10}})
+    found["benchmarks"].append(
+        found["benchmarks"][0] | {"extra_info": {"parts": parts, "seeds": 10, "precision": "bf16"}}
+    )
     # 48 trainings of stage 1, 63 of stage 2 with their tests.
+    assert "cell of 10 seeds in bf16: stage 1 10.0 s" in table.table(found)
     assert f"takes {(48 * 10 + 63 * 5) / 60:.0f} minutes" in table.table(found)
 
 

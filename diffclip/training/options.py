@@ -80,7 +80,8 @@ class Options:
         graph_most: pixels on the graph; in a larger scene a random draw of them, and the others take what those have.
         reference_quirks: what the released code does otherwise than intended, see `quirks.py`; each may set
             another option.
-        precision: of matrix products in training and testing: "fp32", "tf32" (on a GPU; fp32 elsewhere) or "bf16".
+        precision: of matrix products in training and testing: "fp32", "tf32" (on a GPU; fp32 elsewhere), "bf16" or
+            "bf16-triton" (short sequences attended by kernels of the suite's own on a GPU; bf16 elsewhere).
     """
 
     modalities: tuple[str, ...] = ("hsi", "aux")
@@ -144,7 +145,7 @@ class Options:
     graph_alpha: float = 0.95
     graph_most: int = 50_000
     reference_quirks: tuple[Quirk, ...] = ()
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16", "bf16-triton"] = "fp32"
 
     def __post_init__(self) -> None:
         for name, value in settled(self).items():

@@ -15,11 +15,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from diffclip.attention import short_kernels
 from diffclip.regions import compiled_regions
 
 log = logging.getLogger(__name__)
 
-Precision = Literal["fp32", "tf32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16", "bf16-triton"]
 Batch = Mapping[str, Tensor]
 Key = tuple[tuple[str, torch.Size, torch.dtype], ...]
 
@@ -36,12 +37,15 @@ def computed_in(precision: Precision, device: str) -> Iterator[None]:
 
     Args:
         precision: "fp32" as it is; "tf32" rounds factors to 10 bits of fraction on a GPU, and is fp32 on a CPU; "bf16"
-            autocasts to bfloat16.
+            autocasts to bfloat16; "bf16-triton" lets kernels of Triton attend short sequences besides, and is bf16 on a
+            CPU.
         device: "cpu" or "cuda".
     """
-    if precision == "bf16":
+    if precision in ("bf16", "bf16-triton"):
+        on_gpu = device == "cuda"
         # Casts kept from one step would be stale weights in the next replay of a graph.
-        with torch.autocast(device, torch.bfloat16, cache_enabled=device == "cpu"):
+        halves = torch.autocast(device, torch.bfloat16, cache_enabled=not on_gpu)
+        with halves, short_kernels(on_gpu and precision == "bf16-triton"):
             yield
     elif precision == "tf32" and device == "cuda":
         before = torch.backends.cuda.matmul.fp32_precision

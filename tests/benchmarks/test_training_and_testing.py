@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from diffclip.attention import self_attend, short_kernels
+from diffclip.device import repeatable_kernels
 from diffclip.protocol.task import FewShotTask
 from diffclip.scene.scene import Scene
 from diffclip.training import finetuning, pretraining
@@ -20,7 +22,7 @@ from diffclip.training.updates import stacked
 from tests.benchmarks.plain import Slices, adam, classify, stage_1_step, stage_2_step
 
 MASK_RATIO = 0.7
-PRECISIONS = ("fp32", "tf32", "bf16")
+PRECISIONS = ("fp32", "tf32", "bf16", "bf16-triton")
 SHOTS_IN_PAPER = 6  # cells of a scene that share stage 1
 LONG = 10_000  # updates; of so long a training parts are compiled
 
@@ -38,9 +40,10 @@ class Step(NamedTuple):
 
 
 ON_ANY = (Step("fp32", 1), Step("bf16", 1))
-# The setting that is meant first: kernels that it compiles are at hand for what is measured later.
+# The settings that are meant first: kernels that they compile are at hand for what is measured later.
+MEANT = (Step("bf16-triton", 10, True), Step("bf16", 10, True))
 ON_A_GPU = (
-    Step("bf16", 10, True),
+    *MEANT,
     *ON_ANY,
     *(Step("bf16", seeds) for seeds in (2, 5, 10)),
     Step("tf32", 10),
@@ -85,7 +88,7 @@ def precisions(device: str) -> tuple[str, ...]:
 @pytest.fixture(params=PRECISIONS)
 def precision(request: pytest.FixtureRequest, device: str) -> str:
     if request.param not in precisions(device):
-        pytest.skip("tf32 is fp32 on a CPU")
+        pytest.skip("on a CPU tf32 is fp32, and bf16-triton is bf16")
     return request.param
 
 
@@ -123,6 +126,21 @@ def _stage_1(scene: Scene, sizes: Any, device: str, count: int, updates: int = 1
         update(stacked([pretraining._drawn(windows, pixels, chosen, generator) for generator in generators]))
 
     return step
+
+
+@pytest.mark.parametrize("visible", [1 - MASK_RATIO, 1.0], ids=["visible tokens", "all tokens"])
+def test_attending(against, sizes, device, visible):
+    """Ten seeds' batches in a block, forwards and back: kernels for short sequences against PyTorch's."""
+    if device == "cpu":
+        pytest.skip("kernels for a GPU")
+    tokens = 1 + int(visible * sizes.window**2)
+    projected = torch.randn(10 * sizes.batch, tokens, 3 * 128, device=device, dtype=torch.bfloat16, requires_grad=True)
+
+    def mix(wanted: bool) -> None:
+        with short_kernels(wanted), repeatable_kernels(device, strictly=True):
+            self_attend(projected, 8).backward(projected.detach()[..., :128])
+
+    against(lambda: mix(True), lambda: mix(False), {"sequences": len(projected)}, rounds=10 * sizes.rounds)
 
 
 def _plain_stage_1(scene: Scene, sizes: Any, device: str, count: int = 1) -> Callable[[], Any]:
@@ -232,7 +250,8 @@ def test_a_cell_of_six_classes(against, task, scene, sizes, device, shared):
     against(quick, plain, {"cells": 1}, rounds=1, precision=precision)
 
 
-def test_ten_seeds_of_a_cell_on_a_gpu(benchmark, scene, task, device, sizes, tmp_path: Path):
+@pytest.mark.parametrize("kind", [step.precision for step in MEANT])
+def test_ten_seeds_of_a_cell_on_a_gpu(benchmark, scene, task, device, sizes, tmp_path: Path, kind: str):
     """The target: 400 + 150 epochs of 40 shots of 15 classes, and 15,000 test pixels, in at most 60 s.
 
     Kernels that were compiled for steps of these sizes before are at hand (`gpu_benchmark.sh` measures those first).
@@ -246,7 +265,7 @@ def test_ten_seeds_of_a_cell_on_a_gpu(benchmark, scene, task, device, sizes, tmp
     # 400 epochs of 600 windows, in batches of 128.
     steps = 400 * sizes.classes * sizes.shots // sizes.batch
     epochs = {"pretrain_steps": 2, "epochs": 1} if tiny else {"pretrain_steps": steps, "epochs": 150}
-    options = {"precision": "bf16", "batch": sizes.batch, **epochs}
+    options = {"precision": kind, "batch": sizes.batch, **epochs}
     methods = [method_of(**options) for _ in range(count)]
     paths = [tmp_path / f"seed-{seed}.safetensors" for seed in range(count)]
     parts: dict[str, float] = {}
@@ -266,7 +285,11 @@ def test_ten_seeds_of_a_cell_on_a_gpu(benchmark, scene, task, device, sizes, tmp
         parts.update(zip(("stage 1", "stage 2", "testing"), np.diff(marks).tolist(), strict=True))
 
     benchmark.pedantic(cell, rounds=1)
-    benchmark.extra_info |= {"parts": parts, "seeds": count, "device": device, "tiny": tiny, "work": {"cells": 1}}
+    benchmark.extra_info |= {"parts": parts, "seeds": count, "precision": kind} | {
+        "device": device,
+        "tiny": tiny,
+        "work": {"cells": 1},
+    }
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])

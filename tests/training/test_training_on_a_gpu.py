@@ -66,8 +66,14 @@ def test_captured_updates_are_eager_ones():
 
 @pytest.mark.parametrize(
     "options",
-    [{"precision": "fp32"}, {"precision": "tf32", "crops": True}, {"precision": "bf16"}, {"shared_encoder": False}],
-    ids=["fp32", "tf32", "bf16", "apart"],
+    [
+        {"precision": "fp32"},
+        {"precision": "tf32", "crops": True},
+        {"precision": "bf16"},
+        {"precision": "bf16-triton", "heads": 1, "decoder_heads": 1},
+        {"shared_encoder": False},
+    ],
+    ids=["fp32", "tf32", "bf16", "bf16-triton", "apart"],
 )
 def test_stage_1_gives_the_same_bytes_again_and_seeds_learn_as_alone(scene, stage_1, tmp_path, compiled, options):
     settings = stage_1(**LONG, **options)
@@ -91,8 +97,9 @@ def test_stage_1_gives_the_same_bytes_again_and_seeds_learn_as_alone(scene, stag
         {"prompts": ["p1", "p2"], "reference_quirks": ["same_class_negatives", "clean_finetune_random_time"]},
         {"readout": "both", "moved_windows": True, "token_drop": 0.3, "weight_average": 0.9, "layer_decay": 0.5},
         {"profiles": True, "profile_skip": True, "readout": "pixel", "balanced": True},
+        {"precision": "bf16-triton", "heads": 1, "depth": 2},
     ],
-    ids=["default", "linear", "quirks", "tuned", "profiles"],
+    ids=["default", "linear", "quirks", "tuned", "profiles", "bf16-triton"],
 )
 def test_stage_2_gives_the_same_scores_again_and_seeds_learn_as_alone(make_method, draw_task, compiled, options):
     tasks = [replace(draw_task(seed=seed), seed=seed, device="cuda") for seed in SEEDS]

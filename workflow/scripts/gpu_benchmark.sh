@@ -40,8 +40,10 @@ part() { # part NAME SECONDS EXPRESSION: measures what the expression picks, wit
 }
 
 rm -f "$folder"/left-out.txt "$folder"/*.json
-part usual-steps 120 "a_step_of_stage and 10 and compiled"
-part cell 200 "ten_seeds"
+part usual-steps 160 "a_step_of_stage and 10 and compiled"
+part kernels 45 "attending"
+part cell 130 "ten_seeds and triton"
+part cell-without-kernels 130 "ten_seeds and not triton"
 part seeds 100 "a_step_of_stage and bf16 and not compiled"
 part testing 60 "testing_1000 or gathering or limit"
 part precisions 120 "a_step_of_stage and not bf16"

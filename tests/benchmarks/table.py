@@ -72,8 +72,8 @@ def grid(facts: dict[str, Any]) -> str:
     listed = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in parts.items())
     work = f"{TRAININGS['stage 1']} trainings of stage 1, {CELLS} of stage 2 with their tests"
     return (
-        f"The cell of {facts['seeds']} seeds in {facts['precision']}: {listed}. By that measure, every window counted as this one, the "
-        f"DiffCLIP part of the paper's grid ({work}) takes {minutes:.0f} minutes."
+        f"The cell of {facts['seeds']} seeds in {facts['precision']}: {listed}. By that measure, every window counted "
+        f"as this one, the DiffCLIP part of the paper's grid ({work}) takes {minutes:.0f} minutes."
     )
 
 

@@ -32,7 +32,7 @@ class _Switch:
 
 @contextmanager
 def short_kernels(wanted: bool) -> Iterator[None]:
-    """Let `self_attend` use kernels of Triton for short sequences in half precision, which must be on a GPU.
+    """Let kernels of Triton attend short sequences in half precision, which must be on a GPU.
 
     Raises:
         UserError: there is no Triton.
@@ -64,7 +64,7 @@ def self_attend(
     tokens, width = projected.shape[-2], projected.shape[-1] // 3
     kernels = _Switch.kernels
     if kernels is not None and not causal and kernels.serves(tokens, width // heads, projected.dtype):
-        return kernels.attend_short(projected.flatten(0, -3), heads).view(*projected.shape[:-1], width)
+        return kernels.self_attend(projected.flatten(0, -3), heads).view(*projected.shape[:-1], width)
     query, key, value = _by_head(projected, 3, heads)
     return _side_by_side(_attended(query, key, value, causal=causal), projected.shape[:-2])
 
@@ -79,6 +79,9 @@ def attend(
         asked: keys and values, likewise.
         heads: number of heads.
     """
+    kernels, tokens = _Switch.kernels, asked.shape[-2]
+    if kernels is not None and kernels.serves(tokens, asking.shape[-1] // heads, asking.dtype):
+        return kernels.attend(asking.flatten(0, -3), asked.flatten(0, -3), heads).view(asking.shape)
     (query,), (key, value) = _by_head(asking, 1, heads), _by_head(asked, 2, heads)
     return _side_by_side(_attended(query, key, value), asking.shape[:-2])
 

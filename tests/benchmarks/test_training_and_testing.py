@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffclip.attention import self_attend, short_kernels
+from diffclip.attention import attend, self_attend, short_kernels
 from diffclip.device import repeatable_kernels
 from diffclip.protocol.task import FewShotTask
 from diffclip.scene.scene import Scene
@@ -128,19 +128,24 @@ def _stage_1(scene: Scene, sizes: Any, device: str, count: int, updates: int = 1
     return step
 
 
-@pytest.mark.parametrize("visible", [1 - MASK_RATIO, 1.0], ids=["visible tokens", "all tokens"])
-def test_attending(against, sizes, device, visible):
+@pytest.mark.parametrize("asking", ["visible tokens", "all tokens", "the class token of all"])
+def test_attending(against, sizes, device, asking):
     """Ten seeds' batches in a block, forwards and back: kernels for short sequences against PyTorch's."""
     if device == "cpu":
         pytest.skip("kernels for a GPU")
-    tokens = 1 + int(visible * sizes.window**2)
-    projected = torch.randn(10 * sizes.batch, tokens, 3 * 128, device=device, dtype=torch.bfloat16, requires_grad=True)
+    count, tokens = 10 * sizes.batch, 1 + int((1 - MASK_RATIO if "visible" in asking else 1) * sizes.window**2)
 
-    def mix(wanted: bool) -> None:
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(count, *shape, device=device, dtype=torch.bfloat16, requires_grad=True)
+
+    inputs = [drawn(1, 128), drawn(tokens, 256)] if "class" in asking else [drawn(tokens, 384)]
+    mix, grad = (attend if "class" in asking else self_attend), drawn(inputs[0].shape[1], 128).detach()
+
+    def step(wanted: bool) -> None:
         with short_kernels(wanted), repeatable_kernels(device, strictly=True):
-            self_attend(projected, 8).backward(projected.detach()[..., :128])
+            mix(*inputs, 8).backward(grad)
 
-    against(lambda: mix(True), lambda: mix(False), {"sequences": len(projected)}, rounds=10 * sizes.rounds)
+    against(lambda: step(True), lambda: step(False), {"sequences": count}, rounds=10 * sizes.rounds)
 
 
 def _plain_stage_1(scene: Scene, sizes: Any, device: str, count: int = 1) -> Callable[[], Any]:

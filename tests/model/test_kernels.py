@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffclip.attention import self_attend, short_kernels
+from diffclip.attention import attend, self_attend, short_kernels
 from diffclip.errors import UserError
 from diffclip.training.updates import computed_in
 
@@ -29,8 +29,8 @@ def test_tritons_interpreter_finds_them_right():
 
 
 @pytest.mark.parametrize("capability", [80, 90, 100])
-@pytest.mark.parametrize("tokens", [16, 37, 122])
-def test_they_compile_for_gpus_that_are_not_here_without_spilling_registers(tokens, capability, tmp_path):
+@pytest.mark.parametrize(("asking", "tokens"), [(16, 16), (37, 37), (1, 37), (122, 122), (2, 122)])
+def test_they_compile_for_gpus_that_are_not_here_without_spilling_registers(asking, tokens, capability, tmp_path):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
@@ -39,14 +39,16 @@ def test_they_compile_for_gpus_that_are_not_here_without_spilling_registers(toke
 
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
     for kernel in (kernels.forward, kernels.backward):
-        constants = sizes(tokens, 16)
+        constants = sizes(asking, tokens, 16)
         warps, names = constants.pop("num_warps"), kernel.arg_names
-        kinds = {"norms": "*fp32", "tokens": "i32", "heads": "i32", "scale": "fp32"} | dict.fromkeys(
-            constants, "constexpr"
-        )
+        numbers = dict.fromkeys(("asking", "tokens", "heads", "query_step", "asked_step"), "i32")
+        kinds = {"norms": "*fp32", "scale": "fp32"} | numbers | dict.fromkeys(constants, "constexpr")
         signature = {name: kinds.get(name, "*bf16") for name in names}
-        aligned = {(names.index(name),): [["tt.divisibility", 16]] for name in names if "*" in signature[name]}
-        source = ASTSource(kernel, signature, constants, aligned)
+        # What Triton sees of the arguments themselves: arrays and rows begin at multiples of 16.
+        aligned = [name for name in names if "*" in signature[name] or name.endswith("_step")]
+        source = ASTSource(
+            kernel, signature, constants, {(names.index(name),): [["tt.divisibility", 16]] for name in aligned}
+        )
         code = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
         assert code.metadata.shared <= 48 * 1024
         (tmp_path / "code.cubin").write_bytes(code.asm["cubin"])
@@ -68,7 +70,8 @@ def test_they_are_on_where_that_is_asked_for_and_on_a_gpu_alone(monkeypatch):
     from diffclip import short_attention
 
     asked = []
-    monkeypatch.setattr(short_attention, "attend_short", lambda qkv, heads: asked.append(heads) or qkv[..., :32])
+    monkeypatch.setattr(short_attention, "self_attend", lambda qkv, heads: asked.append("all") or qkv[..., :32])
+    monkeypatch.setattr(short_attention, "attend", lambda queries, others, heads: asked.append("some") or queries)
     qkv = torch.zeros(2, 3, 96, dtype=torch.bfloat16)
     self_attend(qkv, 2)
     with computed_in("bf16-triton", "cpu"):
@@ -77,10 +80,11 @@ def test_they_are_on_where_that_is_asked_for_and_on_a_gpu_alone(monkeypatch):
     assert asked == []
     with short_kernels(True):
         assert self_attend(qkv[None], 2).shape == (1, 2, 3, 32)
+        assert attend(qkv[None, :, :1, :32], qkv[None, ..., 32:], 2).shape == (1, 2, 1, 32)
         self_attend(qkv, 2, causal=True)
         self_attend(qkv.float(), 2)
     self_attend(qkv, 2)
-    assert asked == [2]
+    assert asked == ["all", "some"]
 
 
 def test_a_torch_without_triton_is_an_error(monkeypatch):

@@ -44,64 +44,90 @@ def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def by_torch(
-    qkv: torch.Tensor, heads: int, grad: torch.Tensor, dtype: torch.dtype
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what torch's kernel mixes in a precision, and the gradient."""
-    qkv = qkv.detach().to(dtype).requires_grad_()
-    query, key, value = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    asking: torch.Tensor, asked: torch.Tensor, heads: int, grad: torch.Tensor, dtype: torch.dtype
+) -> list[torch.Tensor]:
+    """Return what torch's kernel mixes in a precision, and the gradients."""
+    inputs = [x.detach().to(dtype).requires_grad_() for x in (asking, asked)]
+    (query,), (key, value) = (
+        x.unflatten(-1, (count, heads, -1)).permute(2, 0, 3, 1, 4) for x, count in zip(inputs, (1, 2), strict=True)
+    )
     mixed = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
     mixed.backward(grad.to(dtype))
-    return mixed.detach(), qkv.grad
+    return [mixed.detach(), *(x.grad for x in inputs)]
+
+
+def errors_of(found: list[torch.Tensor], exact: list[torch.Tensor]) -> list[float]:
+    return [float((x.detach().double() - true).square().mean().sqrt()) for x, true in zip(found, exact, strict=True)]
 
 
 @pytest.mark.parametrize("scale", [1.0, 12.0])
 @pytest.mark.parametrize(
-    ("tokens", "head", "heads"), [(1, 16, 2), (16, 16, 1), (37, 16, 3), (122, 16, 2), (128, 32, 1)]
+    ("asking", "tokens", "head", "heads"),
+    [
+        *((1, 1, 16, 2), (16, 16, 16, 1), (37, 37, 16, 3), (122, 122, 16, 2), (128, 128, 32, 1)),
+        *((1, 122, 16, 2), (2, 37, 16, 3), (17, 128, 32, 1)),
+    ],
 )
-def test_errors_are_no_larger_than_torchs_in_the_same_precision(tokens, head, heads, scale):
-    from diffclip.short_attention import attend_short
+def test_errors_are_no_larger_than_torchs_in_the_same_precision(asking, tokens, head, heads, scale):
+    from diffclip import short_attention
 
-    qkv = (drawn(3, tokens, 3 * heads * head) * scale**0.5).requires_grad_()
-    grad = drawn(3, tokens, heads * head, seed=1)
-    mixed = attend_short(qkv, heads)
-    mixed.backward(grad)
-    exact = by_torch(qkv, heads, grad, torch.float64)
-    halves = by_torch(qkv, heads, grad, HALF)
-    for found, same, true in zip((mixed, qkv.grad), halves, exact, strict=True):
-        assert found.dtype == HALF
-        ours, theirs = ((x.double() - true).square().mean().sqrt() for x in (found, same))
-        assert ours <= 1.2 * theirs + 1e-6 * true.abs().mean()
+    width = heads * head
+    queries, others = drawn(3, asking, width) * scale**0.5, drawn(3, tokens, 2 * width, seed=1) * scale**0.5
+    grad = drawn(3, asking, width, seed=2)
+    if asking == tokens:
+        qkv = torch.cat([queries, others], -1).requires_grad_()
+        mixed = short_attention.self_attend(qkv, heads)
+        mixed.backward(grad)
+        found = [mixed, qkv.grad[..., :width], qkv.grad[..., width:]]
+    else:
+        inputs = [x.requires_grad_() for x in (queries, others)]
+        mixed = short_attention.attend(*inputs, heads)
+        mixed.backward(grad)
+        found = [mixed, *(x.grad for x in inputs)]
+    assert {x.dtype for x in found} == {HALF}
+    exact = by_torch(queries, others, heads, grad, torch.float64)
+    ours, theirs = (errors_of(x, exact) for x in (found, by_torch(queries, others, heads, grad, HALF)))
+    for one, other, true in zip(ours, theirs, exact, strict=True):
+        assert one <= 1.2 * other + 1e-6 * float(true.abs().mean())
 
 
 def test_sequences_and_heads_do_not_mix():
-    from diffclip.short_attention import attend_short
+    from diffclip import short_attention
 
     qkv = drawn(4, 37, 3 * 2 * 16)
     other = qkv.clone()
     other[1] = 0
     other.view(4, 37, 3, 2, 16)[:, :, :, 1] = 0
-    changed = (attend_short(qkv, 2) != attend_short(other, 2)).view(4, 37, 2, 16).flatten(2).any(1)
-    assert changed[1].any()
-    assert not changed[[0, 2, 3], :16].any()
+    changed = short_attention.self_attend(qkv, 2) != short_attention.self_attend(other, 2)
+    assert changed[1].any(0).all()
+    assert changed[..., 16:].flatten(0, 1).any(0).all()
+    assert not changed[[0, 2, 3], :, :16].any()
 
 
-def test_what_lies_beside_the_tokens_is_left_alone():
-    """Nothing is read or written in front of or behind the arrays that are handed in."""
-    from diffclip import kernels
-    from diffclip.short_attention import attend_short, sizes
+@pytest.mark.parametrize("asking", [5, 2])
+def test_what_lies_beside_the_arrays_is_left_alone(asking):
+    """Nothing is read or written in front of or behind what is handed in."""
+    from diffclip import short_attention
 
-    qkv, grad = drawn(2, 5, 3 * 16), drawn(2, 5, 16, seed=1)
-    around = torch.full((6, 5, 3 * 16), torch.nan, device=DEVICE, dtype=HALF)
-    around[2:4] = qkv
-    inside, norms = around[2:4], torch.full((6, 1, 5), torch.nan, device=DEVICE)
-    mixed = torch.full((6, 5, 16), torch.nan, device=DEVICE, dtype=HALF)
-    kernels.forward[(2,)](inside, mixed[2:4], norms[2:4], 5, 1, 0.25, **sizes(5, 16))
-    torch.testing.assert_close(mixed[2:4], attend_short(qkv, 1), rtol=0, atol=0)
-    grads = torch.full_like(around, torch.nan)
-    kernels.backward[(2,)](inside, norms[2:4], grad, grads[2:4], 5, 1, 0.25, **sizes(5, 16))
-    for array in (mixed, norms, grads):
-        assert array[2:4].isfinite().all()
-        assert array[[0, 1, 4, 5]].isnan().all()
+    def within(x: torch.Tensor) -> torch.Tensor:
+        around = torch.full((len(x) + 4, *x.shape[1:]), torch.nan, device=DEVICE, dtype=x.dtype)
+        around[2:-2] = x
+        arounds.append(around)
+        return around[2:-2]
+
+    arounds: list[torch.Tensor] = []
+    queries, asked = within(drawn(2, asking, 32)), within(drawn(2, 5, 64, seed=1))
+    expected = short_attention._mixed(queries, asked, 2)
+    mixed, norms = (within(torch.zeros_like(x)) for x in expected)
+    arrays = (queries, asked, mixed, norms)
+    short_attention.kernels.forward[(4,)](*arrays, **short_attention._numbers(queries, asked, 2))
+    torch.testing.assert_close((mixed, norms), expected, rtol=0, atol=0)
+    into = within(torch.zeros_like(queries)), within(torch.zeros_like(asked))
+    short_attention._back(queries, asked, norms, within(drawn(2, asking, 32, seed=2)), into)
+    assert all(x.count_nonzero() == x.numel() for x in into)
+    for around in arounds:
+        assert around[2:-2].isfinite().all()
+        assert around[[0, 1, -2, -1]].isnan().all()
 
 
 def test_what_is_no_number_stays_so_in_its_own_sequence_and_head(kernels_on):
@@ -113,10 +139,12 @@ def test_what_is_no_number_stays_so_in_its_own_sequence_and_head(kernels_on):
     assert mixed[0].isfinite().all()
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_a_block_learns_as_with_torchs_kernel(kernels_on, compiled):
+@pytest.mark.parametrize("read", [False, True], ids=["all", "some"])
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_a_block_learns_as_with_torchs_kernel(kernels_on, compiled, read):
     torch.manual_seed(0)
     block, x = Block(32, 2, 2.0).to(DEVICE), torch.randn(2, 3, 37, 32, device=DEVICE)
+    places = torch.tensor([4, 0], device=DEVICE).expand(2, 3, 2) if read else None
     # Torch's own compiler up to the kernels, which need a C compiler on a CPU.
     forward = torch.compile(block, fullgraph=True, backend="aot_eager") if compiled else block
     found = []
@@ -124,24 +152,23 @@ def test_a_block_learns_as_with_torchs_kernel(kernels_on, compiled):
         with torch.autocast(DEVICE, HALF), pytest.MonkeyPatch.context() as patch:
             if not wanted:
                 patch.setattr(attention._Switch, "kernels", None)
-            run(x).square().mean().backward()
+            run(x, read=places).square().mean().backward()
         found.append([weight.grad.clone() for weight in block.parameters()])
         block.zero_grad()
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.02 * float(theirs.abs().max()))
-    # The last digits tell which kernel was at work.
-    assert not torch.equal(found[0][-1], found[1][-1]) or not torch.equal(found[0][2], found[1][2])
+    # The last digits tell that another kernel was at work.
+    assert any(not torch.equal(ours, theirs) for ours, theirs in zip(*found, strict=True))
 
 
-def test_operations_are_counted_as_torchs_are(kernels_on):
+@pytest.mark.parametrize(("asking", "name"), [(37, "self_attend_short"), (2, "attend_short")])
+def test_operations_of_matrix_products_are_counted(kernels_on, asking, name):
     layer, x = Attention(32, 2).to(DEVICE, HALF), drawn(3, 37, 32)
-    counts = []
-    for switched in (True, False):
-        with pytest.MonkeyPatch.context() as patch, FlopCounterMode(display=False) as counter:
-            if not switched:
-                patch.setattr(attention._Switch, "kernels", None)
-            layer(x).sum().backward()
-        counts.append(counter.get_flop_counts()["Global"])
-    ours = {str(name).split(".")[-1]: count for name, count in counts[0].items()}
-    assert ours["attend_short"] == 2 * 2 * 3 * 37 * 37 * 32
-    assert ours["attend_short_backward"] == 2.5 * ours["attend_short"]
+    read = None if asking == 37 else torch.zeros(3, asking, dtype=torch.long, device=DEVICE)
+    with FlopCounterMode(display=False) as counter:
+        layer(x, read=read).sum().backward()
+    counts = {str(key).split(".")[-1]: count for key, count in counter.get_flop_counts()["Global"].items()}
+    product = 2 * 3 * asking * 37 * 32
+    assert counts[name] == 2 * product
+    # The scores once more, and the gradients of shares, queries, keys and values.
+    assert counts[f"{name}_backward"] == 5 * product

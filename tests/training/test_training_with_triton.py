@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
     os.environ.get("TRITON_INTERPRET") != "1", reason="Triton's interpreter runs these for test_kernels.py"
 )
 SEEDS = (0, 3)
-# One head of 16 channels, and two blocks: the last one of stage 2 asks for single tokens, which is torch's.
+# One head of 16 channels, and two blocks.
 OPTIONS = {"heads": 1, "decoder_heads": 1, "depth": 2}
 
 
@@ -31,11 +31,14 @@ def half_precision(*, triton: bool) -> Iterator[list[tuple[int, ...]]]:
     """Compute in float16 with Triton's kernels or torch's; yield the shapes of what the former are given."""
     from diffclip import short_attention
 
-    shapes, attend_short = [], short_attention.attend_short
+    shapes = []
 
-    def noted(qkv, heads):
-        shapes.append(tuple(qkv.shape))
-        return attend_short(qkv, heads)
+    def noted(attend):
+        def call(*inputs):
+            shapes.append(tuple(inputs[0].shape))
+            return attend(*inputs)
+
+        return call
 
     @contextmanager
     def computed_in(precision, device):
@@ -43,7 +46,8 @@ def half_precision(*, triton: bool) -> Iterator[list[tuple[int, ...]]]:
             yield
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(short_attention, "attend_short", noted)
+        for name in ("self_attend", "attend"):
+            patch.setattr(short_attention, name, noted(getattr(short_attention, name)))
         patch.setattr(short_attention, "serves", lambda _tokens, head, dtype: head == 16 and dtype == torch.float16)
         for stage in (pretraining, finetuning, inference):
             patch.setattr(stage, "computed_in", computed_in)
@@ -71,6 +75,7 @@ def test_stage_2_and_testing(make_method, draw_task):
             DiffCLIPMethod.train_many(methods, tasks)
             trained = len(shapes)
             found.append([method.classify(np.arange(40)) for method in methods])
-        assert {shape[1] for shape in shapes} == ({26} if triton else set())
+        # All tokens in the first block, the class token in the last.
+        assert {shape[1] for shape in shapes} == ({26, 1} if triton else set())
         assert (len(shapes) > trained > 0) == triton
     np.testing.assert_allclose(*found, rtol=0.02, atol=0.02)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple, cast
@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from diffclip.device import repeatable_kernels
 from diffclip.errors import UserError
+from diffclip.layers import BatchNorm
 from diffclip.model.classifier import MAX_SCALE, DiffCLIP, contrastive_loss, instance_loss
 from diffclip.model.encoder import Encoder
 from diffclip.model.masking import Kept
@@ -33,6 +34,9 @@ from diffclip.training.updates import Batch, Updates, computed_in, stacked
 from diffclip.training.windows import SceneWindows, architecture, batches
 
 log = logging.getLogger(__name__)
+
+# Pixels that an untrained stem takes its statistics from.
+_STATISTICS = 10_000
 
 
 class Start(NamedTuple):
@@ -84,9 +88,13 @@ def start(task: FewShotTask, options: Any) -> Start:
         )
         if "tiny_head" in options.reference_quirks:
             _shrink(model.head)
+    untrained = {f"modalities.{place}" for place in range(len(windows.channels))}
     if options.pretrain != "none":
-        _load_encoder(model.encoder, _stage_1(task, options), strict=not options.pretrain_scene)
-    return Start(model.to(task.device), inputs.to(task.device), windows)
+        untrained = _load_encoder(model.encoder, _stage_1(task, options), strict=not options.pretrain_scene)
+    model = model.to(task.device)
+    if options.uses_encoder_as_it_is:
+        _take_statistics(model.encoder, untrained, windows, task)
+    return Start(model, inputs.to(task.device), windows)
 
 
 def trained(begun: Start, task: FewShotTask, options: Any) -> tuple[DiffCLIP, Tensor, SceneWindows]:
@@ -118,8 +126,8 @@ def _stage_1(task: FewShotTask, options: Any) -> dict[str, Tensor]:
     return load_file(task.pretrained)
 
 
-def _load_encoder(encoder: Encoder, weights: Mapping[str, Tensor], *, strict: bool) -> None:
-    """Take over stage 1's encoder.
+def _load_encoder(encoder: Encoder, weights: Mapping[str, Tensor], *, strict: bool) -> set[str]:
+    """Take over stage 1's encoder; return the modalities whose stems are as new.
 
     Args:
         encoder: to be filled.
@@ -129,6 +137,7 @@ def _load_encoder(encoder: Encoder, weights: Mapping[str, Tensor], *, strict: bo
     """
     prefix, own = "encoder.", encoder.state_dict()
     stored = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    anew: set[str] = set()
     if not strict:
         misfits = [name for name, value in own.items() if name not in stored or stored[name].shape != value.shape]
         # The later layers of a stem are of no use behind a first one that they have never met.
@@ -137,6 +146,27 @@ def _load_encoder(encoder: Encoder, weights: Mapping[str, Tensor], *, strict: bo
             log.info("stage 1 of another scene: %s does not fit and starts anew", part.rstrip("."))
         stored = {name: value if name.startswith(tuple(anew)) else stored[name] for name, value in own.items()}
     encoder.load_state_dict(stored)
+    return {part.removesuffix(".stem.") for part in anew if part.endswith(".stem.")}
+
+
+@torch.no_grad()
+def _take_statistics(encoder: Encoder, modalities: Iterable[str], windows: SceneWindows, task: FewShotTask) -> None:
+    """Give stems that nobody trained the batch statistics of pixels of the scene, which stage 1 would have left.
+
+    Without them random weights would be handed unscaled numbers, and stage 1 would seem to have learned what is but a
+    mean and a deviation of each channel.
+    """
+    drawn = torch.randperm(task.scene.n_pixels, generator=task.torch_generator("batch statistics"))[:_STATISTICS]
+    pixels = windows.at(drawn.to(task.device))
+    for name in sorted(modalities):
+        stem = cast(nn.Sequential, encoder.get_submodule(f"{name}.stem"))
+        norms = [layer for layer in stem if isinstance(layer, BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = 1.0
+        stem.train()(pixels[int(name.rpartition(".")[2])])
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 @torch.no_grad()

@@ -54,8 +54,14 @@ class DiffCLIPMethod(Method):
 
     @property
     def transductive(self) -> bool:  # type: ignore[override]
-        """Stage 1 on the scene itself looks at all of its windows, test windows included; so does a graph."""
-        return self.options.graph or (self.options.pretrain == "scene" and not self.options.pretrain_scene)
+        """Stage 1 on the scene itself looks at all of its windows, test windows included; so does a graph.
+
+        An encoder that is used as it is takes the statistics of untrained stems from the scene's pixels.
+        """
+        options = self.options
+        on_scene = options.pretrain == "scene" and not options.pretrain_scene
+        untrained = options.pretrain == "none" or bool(options.pretrain_scene)
+        return options.graph or on_scene or (options.frozen_encoder and untrained)
 
     @property
     def uses_validation(self) -> bool:  # type: ignore[override]

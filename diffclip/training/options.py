@@ -153,6 +153,11 @@ class Options:
         if wrong := next((problem for check in _CHECKS for problem in check(self)), None):
             raise ValueError(wrong)
 
+    @property
+    def uses_encoder_as_it_is(self) -> bool:
+        """Whether what stage 1 left is used without stage 2: frozen under the head, or under a graph."""
+        return self.frozen_encoder or self.graph
+
     def stage_1(self, window: int | None, mask_ratio: float | None) -> dict[str, Any]:
         """Return everything that decides the weights of stage 1, as JSON values."""
         ratio = mask_ratio if self.masking and mask_ratio is not None else 0.0

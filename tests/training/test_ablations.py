@@ -250,6 +250,18 @@ def test_a_modality_that_the_other_scene_does_not_have_starts_anew(make_method, 
     assert torch.equal(model.encoder.norm.weight, load_file(path)["encoder.norm.weight"])
 
 
+def test_of_an_encoder_from_another_scene_the_stems_that_start_anew_take_their_statistics_here(
+    make_method, draw_task, scene, learned
+):
+    path = learned(imagery=Imagery("other", scene.hsi[..., :4].copy(), scene.aux, scene.info))
+    method = make_method(pretrain_scene="other", frozen_encoder=True)
+    encoder, stored = finetune(draw_task(pretrained=path), method.options)[0].encoder, load_file(path)
+    hsi, aux = (embed.stem[1].running_mean for embed in encoder.modalities)
+    assert hsi.any()
+    assert torch.equal(aux, stored["encoder.modalities.1.stem.1.running_mean"])
+    assert method.transductive
+
+
 @pytest.mark.parametrize(("window", "token_size"), [(9, 3), (5, 5), (3, 1)])
 def test_larger_tokens_go_through_both_stages_and_inference(make_method, draw_task, learned, window, token_size):
     method, _ = _both_stages(make_method, draw_task, learned, window=window, token_size=token_size)

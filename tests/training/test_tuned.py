@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from diffclip.errors import UserError
+from diffclip.layers import BatchNorm
 from diffclip.model.masking import kept_tokens, showing
 from diffclip.protocol.catalogue import make_method as checked_method
 from diffclip.protocol.method import SCENE_WIDE
@@ -228,6 +229,28 @@ def test_a_frozen_encoder_stays_as_it_was_with_its_statistics(tuned, draw_task):
         name.partition(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])
     }
     assert changed == {"head", "skip", "scale", "text_tower"}
+
+
+@pytest.mark.parametrize("used", [{"frozen_encoder": True}, {"graph": True}], ids=["frozen", "graph"])
+def test_an_untrained_encoder_that_is_used_as_it_is_has_seen_the_scales_of_the_scene(tuned, draw_task, used):
+    task = draw_task()
+    method = tuned(pretrain="none", **used)
+    begun = finetuning.start(task, method.options)
+    everywhere = torch.arange(256)
+    with torch.no_grad():
+        for embed, pixels in zip(begun.model.encoder.modalities, begun.windows.at(everywhere), strict=True):
+            first, norm, *_ = embed.stem
+            torch.testing.assert_close(norm.running_mean, first(pixels).mean(0), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(norm.running_var, first(pixels).var(0), rtol=1e-4, atol=1e-5)
+            assert {layer.momentum for layer in embed.stem if isinstance(layer, BatchNorm)} == {0.1}
+    fine_tuned = finetuning.start(task, tuned(pretrain="none").options).model
+    assert not fine_tuned.encoder.modalities[0].stem[1].running_mean.any()
+    for ours, theirs in zip(begun.model.parameters(), fine_tuned.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    # Pixels without labels were looked at.
+    assert method.transductive
+    assert not tuned(pretrain="none").transductive
+    assert not tuned(pretrain="labelled", frozen_encoder=True).transductive
 
 
 def test_averages_are_means_over_the_grids_windows_that_hold_a_pixel(windows_of):

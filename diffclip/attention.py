@@ -110,13 +110,14 @@ def _attended(
     causal: bool = False,
 ) -> Float[Tensor, "n heads q d"]:
     """Scaled dot-product attention by the quickest right kernel."""
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and not causal:
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and not causal and len(query):
         parts = zip(*(x.split(_IN_CACHE) for x in (query, key, value)), strict=True)
         written_out = _attend_in_halves if torch.is_grad_enabled() else _attend_unshifted
         return torch.cat([written_out(q, k, v) for q, k, v in parts])
     short = query.shape[-2] == key.shape[-2] <= _SHORT and not causal
     if query.device.type == "cuda" and query.dtype == torch.bfloat16 and short:
-        with sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION):
+        # Not every GPU and every number of channels has it.
+        with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
             return _attend_in_parts(query, key, value, causal=causal)
     return _attend_in_parts(query, key, value, causal=causal)
 

@@ -74,7 +74,7 @@ def repeatable_kernels(device: str, *, strictly: bool = False) -> Iterator[None]
 
     before = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    # cuBLAS reads this when it starts; without it matrix products on a GPU may differ between runs.
+    # NVIDIA: without it products that run side by side may differ between runs. cuBLAS reads it when it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=not strictly)
     # Filling every new tensor guards against reading it unwritten, at the price of a pass over memory.

@@ -25,6 +25,8 @@ _MOST_SHAPES = 64
 
 class _Switch:
     on = False
+    # One that fails would fail again at every update.
+    failed = False
 
 
 def region(forward: Callable[P, T]) -> Callable[P, T]:
@@ -37,11 +39,19 @@ def region(forward: Callable[P, T]) -> Callable[P, T]:
         try:
             return _compiled(forward)(*args, **kwargs)
         except Exception as error:  # whatever a compiler may raise; an error of the network itself comes again below
-            _Switch.on = False
-            log.warning("%s could not be compiled, training goes on without: %s", forward.__qualname__, error)
+            give_up(error)
             return forward(*args, **kwargs)
 
     return call
+
+
+def give_up(error: Exception) -> bool:
+    """Compile nothing more in this process, and say why; False where that was decided before."""
+    if _Switch.failed:
+        return False
+    _Switch.on, _Switch.failed = False, True
+    log.warning("parts of the network could not be compiled, training goes on without: %s", error)
+    return True
 
 
 @cache
@@ -51,8 +61,11 @@ def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def compiled_regions(wanted: bool) -> Iterator[None]:
-    """Let every `region` be compiled when it is next called; one that fails to compile says so and ends it for all."""
-    if not wanted:
+    """Let every `region` be compiled when it is next called; one that fails to compile says so and ends it for all.
+
+    What a region needs on the way back is compiled outside of it: whoever calls `backward` gives up for it.
+    """
+    if not wanted or _Switch.failed:
         yield
         return
     _Switch.on = True

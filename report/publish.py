@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from diffclip.errors import UserError
+from diffclip.files import write_atomically
 from diffclip.study import layout
 from report.study import Study
 
@@ -38,27 +39,22 @@ def publish(study: Study, published: Path = PUBLISHED, pages: Sequence[Path] = P
     files += [path for part in (layout.TABLES, layout.FIGURES) for path in sorted((study.folder / part).iterdir())]
     for path in files:
         if path.suffix in _KEPT or path.name == layout.STUDY:
-            copy = target / path.relative_to(study.folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
-            yield copy
+            yield _written(target / path.relative_to(study.folder), path.read_bytes())
     for page in pages:
-        page.write_text(shown(page.read_text(), published))
-        yield page
+        yield _written(page, shown(page.read_text(), published).encode())
 
 
 def _runs(path: Path, target: Path) -> Path:
     """Copy the runs, compressed where they are many: `read_runs` takes either."""
-    target.mkdir(parents=True, exist_ok=True)
     data = path.read_bytes()
     if len(data) <= LARGEST:
-        copy = target / path.name
-        copy.write_bytes(data)
-        return copy
-    copy = target / f"{path.name}.gz"
+        return _written(target / path.name, data)
     # Without a date, the same runs give the same bytes.
-    copy.write_bytes(gzip.compress(data, mtime=0))
-    return copy
+    return _written(target / f"{path.name}.gz", gzip.compress(data, mtime=0))
+
+
+def _written(path: Path, data: bytes) -> Path:
+    return write_atomically(path, lambda file: file.write(data))
 
 
 def shown(text: str, published: Path = PUBLISHED) -> str:

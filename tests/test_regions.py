@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -10,6 +12,9 @@ import torch
 from diffclip import regions
 from diffclip.layers import Block
 from diffclip.regions import compiled_regions, region
+from diffclip.training import updates
+
+NO_COMPILER = "parts of the network could not be compiled, training goes on without: no C compiler"
 
 
 @pytest.fixture
@@ -23,6 +28,12 @@ def compiler(monkeypatch):
 
     monkeypatch.setattr(regions, "_compiled", compiled)
     return asked
+
+
+@pytest.fixture(autouse=True)
+def switch(monkeypatch):
+    """Forget what failed in other tests, and in this one."""
+    monkeypatch.setattr(regions._Switch, "failed", False)
 
 
 @region
@@ -48,16 +59,42 @@ def test_a_failing_compiler_is_said_and_asked_once(monkeypatch, caplog):
         raise RuntimeError("no C compiler")
 
     monkeypatch.setattr(regions, "_compiled", broken)
-    with caplog.at_level(logging.WARNING), compiled_regions(True):
-        assert [doubled(1), doubled(2)] == [2, 4]
-    assert [record.getMessage() for record in caplog.records] == [
-        "doubled could not be compiled, training goes on without: no C compiler"
-    ]
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            with compiled_regions(True):
+                assert [doubled(1), doubled(2)] == [2, 4]
+    assert [record.getMessage() for record in caplog.records] == [NO_COMPILER]
 
 
 def test_an_error_of_the_network_itself_stays_one(compiler):
     with compiled_regions(True), pytest.raises(ValueError, match="no number"):
         doubled(None)
+
+
+def test_a_compiler_that_fails_on_the_way_back_is_given_up_too(monkeypatch, caplog):
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            raise RuntimeError("no C compiler")
+
+    monkeypatch.setattr(regions, "_compiled", lambda forward: Broken.apply)
+    # The streams of a GPU, which updates that come before a graph are made on.
+    monkeypatch.setattr(updates.torch.cuda, "Stream", MagicMock)
+    monkeypatch.setattr(updates.torch.cuda, "current_stream", MagicMock)
+    monkeypatch.setattr(updates.torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(updates.Updates, "_captured", lambda *_: None)
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimiser = torch.optim.SGD([weight], lr=0.25)
+    update = updates.Updates(lambda batch: (doubled(weight).sum(), weight), optimiser, "cuda", 1000)
+    with caplog.at_level(logging.WARNING):
+        for left in (0.5, 0.0, -0.5, -1.0):
+            update({"x": torch.zeros(1)})
+            assert weight.item() == left
+    assert [record.getMessage() for record in caplog.records] == [NO_COMPILER]
 
 
 def test_a_compiled_block_gives_what_it_gives_otherwise(monkeypatch):

@@ -31,7 +31,7 @@ TURNS = 8  # a square can be turned and mirrored in eight ways; the first leaves
 _BATCH = 128
 
 
-def turned_orders(window: int) -> Int64[Tensor, "8 tokens"]:
+def rotated_orders(window: int) -> Int64[Tensor, "8 tokens"]:
     """Return the order of a window's pixels in every turn: four quarter turns, then the same of its mirror image."""
     square = torch.arange(window * window).view(window, window)
     turns = [torch.rot90(found, quarter) for found in (square, square.flip(1)) for quarter in range(4)]
@@ -87,7 +87,7 @@ class ImageFeatures:
         self.source = source
         self._views = views
         self._windows: dict[View, Windows] = {}
-        self._orders = turned_orders(task.window).to(task.device)
+        self._orders = rotated_orders(task.window).to(task.device)
 
     def __call__(self, pixels: PixelIndex, turns: int = 1) -> Float[Tensor, "turns n views D"]:
         """Return the features of windows, not normalised, on the CPU.

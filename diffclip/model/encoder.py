@@ -41,11 +41,6 @@ class Architecture:
     mlp_ratio: float = 2.0
     shared_encoder: bool = True
 
-    @property
-    def n_tokens(self) -> int:
-        """Tokens of a window."""
-        return (self.window // self.token_size) ** 2
-
 
 class Transformer(nn.Module):
     """The encoder's blocks and final norm.

@@ -85,13 +85,6 @@ def find_checkpoint(
     return Checkpoint(path, found["fingerprint"], found["seconds"])
 
 
-def make_checkpoint(
-    pretraining: Pretraining, scene: Scene, seed: int, path: Path, *, device: str, seeds_at_once: int | None = None
-) -> Checkpoint:
-    """Return the checkpoint at `path`, making it first unless it is there and up to date."""
-    return make_checkpoints(pretraining, scene, [seed], [path], device=device, seeds_at_once=seeds_at_once)[0]
-
-
 def make_checkpoints(
     pretraining: Pretraining,
     scene: Scene,

@@ -200,9 +200,10 @@ def _train(begun: Sequence[Start], tasks: Sequence[FewShotTask], options: Any) -
     """Return the trained models: those given, or the running averages of their weights."""
     epochs, per_epoch = _length(tasks[0], options)
     model, device = begun[0].model, tasks[0].device
+    for one in begun:
+        one.model.encoder.requires_grad_(not options.frozen_encoder)
     if len(begun) > 1:
         model = together([one.model for one in begun])
-    model.encoder.requires_grad_(not options.frozen_encoder)
     optimiser, schedule = stage_2_optimiser(model, options, epochs, per_epoch)
     inputs = stacked([{"texts": one.inputs} for one in begun])["texts"]
     update = Updates(partial(_losses, model, inputs, options, device), optimiser, device, epochs * per_epoch)

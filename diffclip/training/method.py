@@ -111,20 +111,23 @@ class DiffCLIPMethod(Method):
 
     def fit(self, task: FewShotTask) -> None:
         """Stage 2, after stage 1 where that learns from the labelled pixels' windows."""
-        from diffclip.training.finetuning import start, trained
+        from diffclip.training.finetuning import finetune, start, trained
         from diffclip.training.transduction import multiplied, spread_over_scene
 
-        begun = start(task, self.options)
         if not self.options.graph:
-            self.model, self.texts, self.windows = trained(begun, task, self.options)
+            self.model, self.texts, self.windows = finetune(task, self.options)
             return
+        begun = start(task, self.options)
         shares = spread_over_scene(begun.model.encoder, begun.windows, task, self.options)
         self.model, self.texts, self.windows = trained(begun, task, self.options)
         self.everywhere = multiplied(self._scores(np.arange(task.scene.n_pixels)), shares)
 
     @classmethod
     def fit_many(cls, methods: Sequence[DiffCLIPMethod], tasks: Sequence[FewShotTask]) -> None:
-        """Stage 2 of several seeds as one model."""
+        """Stage 2 of several seeds as one model, where they join."""
+        if not methods[0].joins_seeds:
+            super().fit_many(methods, tasks)
+            return
         from diffclip.training.finetuning import start, trained_many
 
         options = methods[0].options

@@ -242,6 +242,8 @@ def _together(options: Options) -> Iterator[str]:
     quirks = options.reference_quirks
     if "validation_in_test" in quirks and "validation_picks_checkpoint" not in quirks:
         yield "found the quirk validation_in_test, expected validation_picks_checkpoint beside it"
+    if "validation_picks_checkpoint" in quirks and options.weight_average:
+        yield "found the quirk validation_picks_checkpoint and weight_average, expected one way to choose the weights"
 
 
 _CHECKS = (_sizes, _what_is_seen, _where_stage_1_learns, _ranges, _together)

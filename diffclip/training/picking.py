@@ -12,6 +12,7 @@ from diffclip.errors import UserError
 from diffclip.model.classifier import DiffCLIP
 from diffclip.protocol.task import FewShotTask
 from diffclip.training.inference import scores, times_of
+from diffclip.training.updates import computed_in
 from diffclip.training.windows import SceneWindows
 
 
@@ -38,8 +39,8 @@ class Picked:
     def see(self, model: DiffCLIP, inputs: Tensor, windows: SceneWindows) -> None:
         """Keep the model's weights if they are better than all before; leaves it in evaluation mode."""
         model.eval()
-        with torch.no_grad():
-            texts = model.texts(inputs)
+        with torch.no_grad(), computed_in(self._precision, self._device):
+            texts = model.texts(inputs).float()
         asked = (self._pixels, self._device, self._times, self._stride, self._precision)
         found = scores(model, texts, windows, *asked).argmax(axis=1)
         accuracy = float((found == self._targets).mean())

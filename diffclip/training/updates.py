@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from diffclip.attention import short_kernels
-from diffclip.regions import compiled_regions
+from diffclip.regions import compiled_regions, give_up
 
 log = logging.getLogger(__name__)
 
@@ -118,19 +118,27 @@ class Updates:
 
     def _eager(self, batch: Batch, key: Key | None = None) -> Tensor:
         self._optimiser.zero_grad(set_to_none=True)
-        # Only the first shape: that of what is left over at the end of an epoch would be compiled for few updates.
-        with compiled_regions(self._compiles and key == next(iter(self._seen))):
+        with compiled_regions(self._is_compiled(key)):
             loss, watched = self._losses_of(batch)
             loss.backward()
         self._optimiser.step()
         return watched.detach()
+
+    def _is_compiled(self, key: Key | None) -> bool:
+        """Only the first shape is: that of what is left over at the end of an epoch is met in few updates."""
+        return self._compiles and key == next(iter(self._seen))
 
     def _warm(self, batch: Batch, key: Key) -> Tensor:
         """Make a real update on another stream, as capturing asks for."""
         beside = torch.cuda.Stream()
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
-            watched = self._eager(batch, key)
+            try:
+                watched = self._eager(batch, key)
+            except Exception as error:  # whatever a compiler may raise on the way back; others come again
+                if not (self._is_compiled(key) and give_up(error)):
+                    raise
+                watched = self._eager(batch, key)
         torch.cuda.current_stream().wait_stream(beside)
         return watched
 

@@ -45,8 +45,6 @@ KINDS: Mapping[str, Callable[[View], Table]] = {
     names.LEAKAGE: leakage_table,
     names.DROP: drop_table,
 }
-# Every kind has a caption in workflow/report/.
-EVERY = (*KINDS, names.SWEEP, names.DATA_SETS, names.SCORECARD, names.RANKS)
 WRITERS: Mapping[str, Callable[[Table], str]] = {"md": markdown, "tex": latex, "csv": numbers, "html": html}
 
 

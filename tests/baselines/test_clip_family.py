@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import normalize
 
 from baselines._clip.context import ContextPrompts, word_context
-from baselines._clip.features import ImageFeatures, turned_orders
+from baselines._clip.features import ImageFeatures, rotated_orders
 from baselines._clip.lora import with_lora
 from baselines._clip.models import Source
 from baselines._clip.optimisation import coop_epochs, coop_rate, descend, sgd
@@ -275,7 +275,7 @@ def test_a_broken_cache_file_is_computed_again(task, tiny_scene, tiny_clip, tmp_
 
 
 def test_the_first_turn_is_the_window_itself_and_no_two_are_the_same():
-    orders = turned_orders(3)
+    orders = rotated_orders(3)
     assert orders[0].tolist() == list(range(9))
     assert len({tuple(order.tolist()) for order in orders}) == 8
 

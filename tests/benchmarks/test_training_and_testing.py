@@ -123,7 +123,8 @@ def _stage_1(scene: Scene, sizes: Any, device: str, count: int, updates: int = 1
     pixels = torch.from_numpy(np.random.default_rng(1).integers(scene.imagery.n_pixels, size=sizes.batch)).to(device)
 
     def step() -> None:
-        update(stacked([pretraining._drawn(windows, pixels, chosen, generator) for generator in generators]))
+        with repeatable_kernels(device, strictly=True):
+            update(stacked([pretraining._drawn(windows, pixels, chosen, generator) for generator in generators]))
 
     return step
 
@@ -180,7 +181,12 @@ def _stage_2(tasks: list[FewShotTask], sizes: Any, device: str, updates: int = 1
     )
     # One and the same batch, for a step's cost depends on its shape.
     drawn = [next(finetuning._batches(one, own, chosen)) for one, own in zip(begun, tasks, strict=True)]
-    return lambda: update(stacked(drawn))
+
+    def step() -> None:
+        with repeatable_kernels(device, strictly=True):
+            update(stacked(drawn))
+
+    return step
 
 
 def _plain_stage_2(one: FewShotTask, sizes: Any, device: str, count: int = 1) -> Callable[[], Any]:

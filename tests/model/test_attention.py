@@ -20,6 +20,28 @@ def test_attention_over_more_sequences_than_a_kernel_takes_is_done_in_parts(monk
     torch.testing.assert_close(layer(x), expected)
 
 
+def test_where_the_memory_efficient_kernel_is_preferred_there_is_another_to_go_on_with(monkeypatch):
+    offered = []
+
+    def noted(query, key, value, *, is_causal):
+        offered.append([torch.backends.cuda.mem_efficient_sdp_enabled(), torch.backends.cuda.math_sdp_enabled()])
+        return query
+
+    class OnGPU(torch.Tensor):
+        device = torch.device("cuda")
+
+    monkeypatch.setattr(attention, "scaled_dot_product_attention", noted)
+    short = torch.zeros(1, 4, 37, 4, dtype=torch.bfloat16).as_subclass(OnGPU)
+    attention._attended(short, short, short)
+    assert offered == [[True, True]]
+
+
+def test_no_sequences_are_attended_to_none():
+    none = torch.zeros(0, 2, 5, 4, dtype=torch.bfloat16)
+    with torch.no_grad():
+        assert attended(none, none, none).shape == none.shape
+
+
 def test_attention_in_half_precision_on_a_cpu_is_near_that_in_single(monkeypatch):
     layer, x = Attention(16, 2), torch.randn(7, 9, 16)
     expected = layer(x)

@@ -221,4 +221,3 @@ def test_the_restore_order_shows_the_encoder_other_tokens_than_the_decoder_is_to
 
 def test_defaults_are_the_released_sizes():
     assert Architecture() == Architecture(11, 1, 128, 128, 4, 8, 128, 3, 8, 2.0)
-    assert Architecture().n_tokens == 121

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from diffclip.protocol.checkpoints import checkpoint_name, find_checkpoint, log_of, make_checkpoint, make_checkpoints
+from diffclip.protocol.checkpoints import checkpoint_name, find_checkpoint, log_of, make_checkpoints
 from diffclip.protocol.method import Pretraining
 
 calls: list[int] = []
@@ -38,9 +38,9 @@ def make(tiny_scene, tmp_path: Path):
     """Return `make(scene=, seed=, device=, **settings)`, always at the same path."""
 
     def make(scene=None, seed=0, device="cpu", **settings):
-        return make_checkpoint(
-            wanted(**settings), scene or tiny_scene(), seed, tmp_path / "w.safetensors", device=device
-        )
+        path = tmp_path / "w.safetensors"
+        (made,) = make_checkpoints(wanted(**settings), scene or tiny_scene(), [seed], [path], device=device)
+        return made
 
     return make
 

@@ -12,7 +12,7 @@ import torch
 from diffclip.errors import UserError
 from diffclip.model.classifier import DiffCLIP, contrastive_loss, instance_loss
 from diffclip.protocol.catalogue import make_method as checked_method
-from diffclip.training import finetuning, pretraining
+from diffclip.training import finetuning, picking, pretraining
 from diffclip.training.finetuning import finetune
 from diffclip.training.inference import times_of
 from diffclip.training.pretraining import kept_of, pretrain, windows_of
@@ -236,6 +236,24 @@ def test_validation_picks_checkpoint_returns_the_first_of_the_best_epochs(make_m
     last = make_method(**options)
     last.train(task)
     assert torch.equal(last.model.head.weight, seen[-1][1]["head.weight"])
+
+
+def test_a_picked_checkpoint_and_averaged_weights_exclude_each_other(make_method):
+    with pytest.raises(ValueError, match="validation_picks_checkpoint and weight_average, expected one way"):
+        make_method(reference_quirks=["validation_picks_checkpoint"], weight_average=0.9)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_epochs_are_picked_by_the_texts_that_are_tested(make_method, draw_task, scene, monkeypatch, precision):
+    compared = []
+    scored = picking.scores
+    monkeypatch.setattr(
+        picking, "scores", lambda model, texts, *rest: compared.append(texts) or scored(model, texts, *rest)
+    )
+    options = {"pretrain": "none", "epochs": 1, "precision": precision}
+    method = make_method(reference_quirks=["validation_picks_checkpoint"], **options)
+    method.train(with_validation(draw_task(), scene))
+    assert torch.equal(compared[-1], method.texts)
 
 
 def test_picking_a_checkpoint_needs_validation_pixels(make_method, draw_task):

@@ -55,6 +55,7 @@ def test_stage_2_of_seeds_together_is_that_of_each_alone(make_method, draw_task,
         alone.train(task)
         np.testing.assert_allclose(joined.classify(pixels), alone.classify(pixels), rtol=1e-2, atol=5e-2)
         torch.testing.assert_close(dict(joined.model.head.state_dict()), dict(alone.model.head.state_dict()), **LOOSE)
+        assert joined.n_parameters == alone.n_parameters
         found.append(joined.classify(pixels))
     assert not np.allclose(found[0], found[1], rtol=1e-2, atol=5e-2)
 

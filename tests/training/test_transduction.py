@@ -44,6 +44,16 @@ def test_the_graph_changes_scores_that_still_depend_on_the_pixel_alone(make_tune
     np.testing.assert_array_equal(graph.classify(everywhere)[[5, 3]], graph.classify(np.array([5, 3])))
 
 
+def test_several_seeds_are_taken_one_after_another(make_tuned, draw_task):
+    tasks = [draw_task(shots=2, seed=seed) for seed in (0, 1)]
+    methods = [make_tuned(pretrain="none", graph=True, graph_neighbours=6, steps=2) for _ in tasks]
+    type(methods[0]).train_many(methods, tasks)
+    for method, task in zip(methods, tasks, strict=True):
+        alone = make_tuned(pretrain="none", graph=True, graph_neighbours=6, steps=2)
+        alone.train(task)
+        np.testing.assert_array_equal(method.classify(np.arange(50)), alone.classify(np.arange(50)))
+
+
 def test_frozen_features_are_stage_1s_and_stage_2_does_not_move_them(make_tuned, draw_task, checkpoint, monkeypatch):
     method = make_tuned(graph=True, profiles=False, profile_skip=False)
     task, seen = draw_task(pretrained=checkpoint), []

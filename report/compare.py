@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from diffclip.errors import UserError
@@ -20,6 +19,7 @@ from report.statistics.unpaired import welch
 from report.study import Study, read_study
 from report.tables import WRITERS
 from report.tables.main import SHOWN
+from report.tables.marks import coverage_notes
 from report.tables.scorecard import scorecard_table
 from report.tables.table import Column, Line, Table, Words
 from report.tables.words import NOTHING, interval, number, p_value
@@ -35,12 +35,12 @@ class Difference:
     Attributes:
         cell: values of `CELL`.
         title: of the method, with its variant.
-        first, second: means of the studies.
+        first, second: means of the studies, over pairs where there are any.
         difference: second minus first, over pairs where there are any.
         interval: of the difference over seeds: BCa bootstrap over pairs, else Welch's.
         pairs: seeds that met the same split in both; 0 where none did.
         p: of the exact signed-rank test over the pairs, or None without any.
-        same: whether both hold the same runs: nothing differs.
+        same: whether the pairs are the same runs: nothing differs.
     """
 
     cell: tuple[Any, ...]
@@ -98,18 +98,20 @@ def _good(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _difference(cell: tuple[Any, ...], mine: pd.DataFrame, theirs: pd.DataFrame, metric: str) -> Difference:
-    keys = ["seed", "split_sha256"]
-    paired = mine[[*keys, metric]].merge(theirs[[*keys, metric]], on=keys, suffixes=("_first", "_second"))
+    keys, told = ["seed", "split_sha256"], ["fingerprint", metric]
+    paired = mine[[*keys, *told]].merge(theirs[[*keys, *told]], on=keys, suffixes=("_first", "_second"))
     title, variant = mine["title"].iloc[0], mine["variant"].iloc[0]
     title += "" if variant == "default" else f" ({variant})"
-    first, second = mine[metric].to_numpy(), theirs[metric].to_numpy()
-    same = set(mine["fingerprint"]) == set(theirs["fingerprint"]) and np.array_equal(np.sort(first), np.sort(second))
-    means = float(first.mean()), float(second.mean())
     if paired.empty:
+        first, second = mine[metric].to_numpy(), theirs[metric].to_numpy()
         difference, span = welch(second, first)
-        return Difference(cell, title, *means, difference, span, 0, None, same)
-    gained = (paired[f"{metric}_second"] - paired[f"{metric}_first"]).to_numpy()
+        means = float(first.mean()), float(second.mean())
+        return Difference(cell, title, *means, difference, span, 0, None, False)
+    same = all(paired[f"{column}_first"].equals(paired[f"{column}_second"]) for column in told)
+    first, second = (paired[f"{metric}_{study}"].to_numpy() for study in ("first", "second"))
+    gained = second - first
     p = float(signed_rank_p(gained[None])[0])
+    means = float(first.mean()), float(second.mean())
     return Difference(cell, title, *means, float(gained.mean()), seed_interval(gained), len(gained), p, same)
 
 
@@ -183,11 +185,13 @@ def _verdict(found: Difference, corrected: float | None, family: int) -> str:
 
 def _notes(found: list[Difference], family: int, names: list[str], only: list[int]) -> list[str]:
     notes = [
-        f"Difference: {names[1]} minus {names[0]}, over seeds that met the same split in both (interval: BCa "
-        f"bootstrap; p: exact Wilcoxon signed-rank test, Holm-corrected over {family} cells, {ALPHA:.0%}); not paired: "
-        "by all runs (interval: Welch's, uncorrected)."
+        f"Means and difference ({names[1]} minus {names[0]}): over seeds that met the same split in both (interval: "
+        f"BCa bootstrap; p: exact Wilcoxon signed-rank test, Holm-corrected over {family} cells, {ALPHA:.0%}); "
+        "not paired: by all runs (interval: Welch's, uncorrected)."
     ]
-    fewest = min((one.pairs for one in found if one.pairs and not one.same), default=0)
+    pairs = [one.pairs for one in found if one.pairs and not one.same]
+    notes += coverage_notes(pairs, "pairs")
+    fewest = min(pairs, default=0)
     if fewest and not can_decide(fewest, family):
         notes.append(
             f"{fewest} pairs cannot decide: the smallest p that they can reach is {smallest_p(fewest):.3g} before "

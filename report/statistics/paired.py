@@ -157,11 +157,13 @@ class Highest:
 
     Attributes:
         place: where it is among the values.
-        pairs: the fewest splits that it shares with any of the others.
+        mean: itself, over these splits.
+        pairs: the splits that all of them met.
         against: it against every other that competes, by place.
     """
 
     place: int
+    mean: float
     pairs: int
     against: dict[int, Comparison]
 
@@ -184,19 +186,20 @@ class Highest:
 def highest(values: Float[np.ndarray, "m n"], intervals: bool = False) -> Highest | None:
     """Find the highest mean and compare it with every other; None where fewer than two compete.
 
-    A row with fewer runs than others does not compete: it lacks splits that may be easy or hard.
+    A row that lacks a split which another row met does not compete: that split may be an easy or a hard one.
 
     Args:
         values: accuracy per method and split; NaN where a run is missing.
         intervals: whether the intervals of the differences are needed.
     """
-    runs = (~np.isnan(values)).sum(axis=1)
-    competing = np.flatnonzero((runs == runs.max(initial=0)) & (runs > 0))
+    present = ~np.isnan(values)
+    met = present.any(axis=0)
+    competing = np.flatnonzero(present[:, met].all(axis=1) & met.any())
     if len(competing) < 2:
         return None
-    means = np.nanmean(values[competing], axis=1)
+    means = values[competing][:, met].mean(axis=1)
     best = int(means.argmax())
     others = np.delete(competing, best)
     found = compare(values[competing[best]], values[others], intervals)
     against = dict(zip(others.tolist(), found, strict=True))
-    return Highest(int(competing[best]), min(one.pairs for one in found), against)
+    return Highest(int(competing[best]), float(means[best]), int(met.sum()), against)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from report.frame import Entry, View, of_entry
 from report.statistics.paired import ALPHA, Comparison, compare, pairs_needed, smallest_p
 from report.summary import summarise
 from report.tables.main import entry_keys, view_notes
-from report.tables.marks import run_notes
+from report.tables.marks import coverage_notes, run_notes
 from report.tables.table import Cell, Column, Line, Table, Words
 from report.tables.words import NOTHING, interval, number
 
@@ -32,7 +32,9 @@ def ablation_table(view: View, variants: Mapping[str, tuple[str, ...]], kind: st
         kind: name of the table.
         what: what its caption says is shown.
     """
-    lines = tuple(line for method, names in variants.items() for line in _block(view, method, names))
+    compared = {method: _compared(view, method, names) for method, names in variants.items()}
+    lines = tuple(line for method, names in variants.items() for line in _block(view, method, names, compared[method]))
+    pairs = (one.pairs for by_shots in compared.values() for others in by_shots for one in others)
     columns = [
         Column(shots_text(shots), label, {"shots": shots} if label == "OA" else {})
         for shots in view.grid.shots
@@ -44,7 +46,7 @@ def ablation_table(view: View, variants: Mapping[str, tuple[str, ...]], kind: st
         stub=("Variant",),
         columns=(Column("", "Changed", words=True), *columns),
         lines=lines,
-        notes=(*_notes(view, variants), *run_notes(lines), *view_notes(view)),
+        notes=(*_notes(view, variants), *coverage_notes(pairs, "pairs"), *run_notes(lines), *view_notes(view)),
         keys={"scene": view.scene, "protocol": view.protocol},
     )
 
@@ -64,11 +66,22 @@ def _notes(view: View, variants: Mapping[str, tuple[str, ...]]) -> list[str]:
     return notes
 
 
-def _block(view: View, method: str, variants: tuple[str, ...]) -> Iterator[Line]:
+def _places(view: View, method: str, variants: tuple[str, ...]) -> list[int]:
     by_row = {entry.row: place for place, entry in enumerate(view.entries)}
-    places = [by_row[method, variant] for variant in variants]
+    return [by_row[method, variant] for variant in variants]
+
+
+def _compared(view: View, method: str, variants: tuple[str, ...]) -> list[list[Comparison]]:
+    """Return, by shots, the first variant against every other."""
+    values = view.scores("oa")[_places(view, method, variants)]
+    return [compare(at[0], at[1:]) for at in np.moveaxis(values, 1, 0)]
+
+
+def _block(
+    view: View, method: str, variants: tuple[str, ...], by_shots: Sequence[Sequence[Comparison]]
+) -> Iterator[Line]:
+    places = _places(view, method, variants)
     values = view.scores("oa")[places]
-    by_shots = [compare(at[0], at[1:]) for at in np.moveaxis(values, 1, 0)]
     options = [_options(view.runs, view.entries[place]) for place in places]
     for row, place in enumerate(places):
         entry = view.entries[place]

@@ -10,6 +10,7 @@ from report.captions import table_caption
 from report.frame import View
 from report.statistics.paired import ALPHA, Comparison, Highest, highest, pairs_needed
 from report.tables.main import entry_keys, view_notes
+from report.tables.marks import coverage_notes
 from report.tables.table import Column, Line, Table, Words
 from report.tables.words import NOTHING, interval, number, p_value
 
@@ -27,6 +28,11 @@ COLUMNS = (
 
 def comparisons_table(view: View) -> Table:
     """Return the comparisons of a scene under a protocol."""
+    compete = np.array([not entry.control for entry in view.entries])
+    values = np.where(compete[:, None, None], view.scores("oa"), np.nan)
+    found = {shots: highest(values[:, at], intervals=True) for at, shots in enumerate(view.grid.shots)}
+    compared = {shots: best for shots, best in found.items() if best is not None}
+    lines = tuple(line for shots, best in compared.items() for line in _against(view, shots, best))
     return Table(
         label=f"tab:{view.scene}-{view.protocol}-comparisons",
         caption=table_caption(
@@ -34,8 +40,8 @@ def comparisons_table(view: View) -> Table:
         ),
         stub=("Highest, then against",),
         columns=COLUMNS,
-        lines=tuple(_lines(view)),
-        notes=(*NOTES, *view_notes(view)),
+        lines=lines,
+        notes=(*NOTES, *coverage_notes((best.pairs for best in compared.values()), "pairs"), *view_notes(view)),
         keys={"scene": view.scene, "protocol": view.protocol},
     )
 
@@ -47,7 +53,7 @@ NOTES = (
     "Could show: smallest true difference that so many pairs of such spread find with 80 % power (paired t test, 5 %, "
     "uncorrected).",
     "k pairs, n needed: so few cannot be significant, whatever the difference.",
-    "Methods with fewer runs than others at these shots are not compared.",
+    "Methods that lack a split which another met at these shots are not compared.",
 )
 
 
@@ -60,21 +66,12 @@ def verdict(found: Comparison) -> str:
     return "tie"
 
 
-def _lines(view: View) -> Iterator[Line]:
-    compete = np.array([not entry.control for entry in view.entries])
-    values = np.where(compete[:, None, None], view.scores("oa"), np.nan)
-    for at, shots in enumerate(view.grid.shots):
-        best = highest(values[:, at], intervals=True)
-        if best is not None:
-            yield from _against(view, shots, best, float(values[best.place, at].mean()))
-
-
-def _against(view: View, shots: int, best: Highest, mean: float) -> Iterator[Line]:
+def _against(view: View, shots: int, best: Highest) -> Iterator[Line]:
     """Yield the highest mean, then every other method against it."""
     first = view.entries[best.place]
     keys = {"shots": shots, "highest": first.name}
     blank = (NOTHING,) * (len(COLUMNS) - 2)
-    cells: tuple[Words, ...] = (Words(str(shots), shots), Words(f"highest: {mean:.2f}", "highest"), *blank)
+    cells: tuple[Words, ...] = (Words(str(shots), shots), Words(f"highest: {best.mean:.2f}", "highest"), *blank)
     yield Line((first.name + first.signs,), cells, keys={**keys, **entry_keys(first)}, after_rule=True)
     for place, found in best.against.items():
         entry = view.entries[place]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from report.captions import shots_text, table_caption
 from report.frame import View
-from report.statistics.intervals import LEVEL, RESAMPLES, coverage_limit
+from report.statistics.intervals import RESAMPLES
 from report.summary import Summary, summarise_all
 from report.tables.main import entry_keys, view_notes, with_rule
+from report.tables.marks import coverage_notes
 from report.tables.table import Cell, Column, Line, Table
 from report.tables.words import interval, number
 
@@ -47,15 +48,9 @@ def _cells(one: Summary) -> tuple[Cell, ...]:
 
 
 def _notes(cells: list[Summary]) -> list[str]:
-    notes = [
+    return [
         f"Seeds: what another draw of seeds and splits would do; BCa bootstrap of the mean, {RESAMPLES:,} resamples.",
         "Pixels: what other test pixels would do to these fits; they count as independent, which neighbours are not: "
         "the true interval is wider.",
+        *coverage_notes(cell.n for cell in cells),
     ]
-    fewest = min((cell.n for cell in cells if cell.n > 1), default=0)
-    if fewest and coverage_limit(fewest) < LEVEL:
-        limit = f"{100 * coverage_limit(fewest):.3g}"
-        notes.append(
-            f"With {fewest} runs the interval over seeds covers at most {limit} %; six or more can reach 95 %."
-        )
-    return notes

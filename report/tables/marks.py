@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
+from report.statistics.intervals import LEVEL, coverage_limit
 from report.statistics.paired import ALPHA, Highest, highest, pairs_needed, smallest_p
 from report.summary import Summary
 from report.tables.table import DECIMALS, TIED, Line, Mark
@@ -79,6 +80,20 @@ def run_notes(lines: Sequence[Line]) -> list[str]:
     if any(isinstance(cell, Summary) and not cell.complete for cell in cells):
         return ["k of N runs: the others are missing or failed; such a mean is not compared with complete ones."]
     return []
+
+
+def coverage_notes(counts: Iterable[int], what: str = "runs") -> list[str]:
+    """Say where so few runs or pairs keep a bootstrap interval over seeds from covering what it claims.
+
+    Args:
+        counts: how many runs or pairs are behind each interval that is shown.
+        what: what they are.
+    """
+    fewest = min((count for count in counts if count > 1), default=0)
+    if not fewest or coverage_limit(fewest) >= LEVEL:
+        return []
+    limit = f"{100 * coverage_limit(fewest):.3g}"
+    return [f"With {fewest} {what} the interval over seeds covers at most {limit} %; six or more can reach 95 %."]
 
 
 def _span(values: Sequence[int]) -> str:

@@ -10,9 +10,9 @@ import pandas as pd
 
 from report.captions import seeds_text
 from report.published import Published, Score, read_published, scores
-from report.statistics.intervals import LEVEL, coverage_limit
 from report.study import Study
 from report.tables.main import SHOWN
+from report.tables.marks import coverage_notes
 from report.tables.table import Column, Line, Table, Words
 from report.tables.words import NOTHING, interval, number
 
@@ -90,9 +90,7 @@ def _notes(study: Study, compared: list[Published], published: list[Published]) 
             "Difference: ours minus published. Reproduced: the published number lies within the interval of ours; "
             "higher, lower: ours is. The published numbers come without an interval of their own."
         )
-        if coverage_limit(len(study.seeds)) < LEVEL:
-            limit = f"{100 * coverage_limit(len(study.seeds)):.3g}"
-            notes.append(f"With {len(study.seeds)} seeds the interval covers at most {limit} %.")
+        notes += coverage_notes([len(study.seeds)], "seeds")
     else:
         notes.append("No number has been published of a method of this study, as far as the sources go.")
     others = dict.fromkeys(one.title for one in published if one not in compared)

@@ -66,9 +66,28 @@ def test_cells_are_paired_over_the_same_splits(
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".md", ".tex", ".csv", ".html"}
 
 
+def test_runs_without_a_partner_do_not_count(studies: tuple[Path, Path], tmp_path: Path) -> None:
+    for method in ("svm/default/shots-2", "diffclip/tuned/shots-2_window-5_mask-0.6"):
+        for seed in (4, 5):
+            (studies[1] / f"records/toy/paper/{method}/seed-{seed}.json").unlink()
+    assert main(["runs", "--study", str(studies[1])]) == 0
+    before = oa(studies[0])[:4]
+    found = compared(studies, tmp_path / "out")
+    row = found["svm"]
+    assert float(row[studies[0].name]) == pytest.approx(before.mean())
+    assert float(row["after"]) - float(row["fake"]) == pytest.approx(float(row["difference"]))
+    assert (row["pairs"], found["diffclip"]["verdict"]) == ("4", "the same runs")
+    told = next((tmp_path / "out").glob("*.md")).read_text()
+    assert "Holm-corrected over 1 cells" in told
+    assert "With 4 pairs the interval over seeds covers at most 87.5 %" in told
+
+
 def test_few_pairs_cannot_decide_for_many_cells(studies: tuple[Path, Path], tmp_path: Path) -> None:
-    place = studies[1] / "records/toy/paper/diffclip/tuned/shots-2_window-5_mask-0.6/seed-0.json"
-    place.write_text(place.read_text().replace('"status": "ok"', '"status": "failed"'))
+    place = studies[1] / "records/toy/paper/diffclip/tuned/shots-2_window-5_mask-0.6"
+    for path in place.glob("seed-?.json"):
+        path.write_text(path.read_text().replace("f" * 64, "e" * 64))
+    failed = place / "seed-0.json"
+    failed.write_text(failed.read_text().replace('"status": "ok"', '"status": "failed"'))
     assert main(["runs", "--study", str(studies[1])]) == 0
     found = compared(studies, tmp_path / "out")
     assert found["svm"]["verdict"] == "cannot decide: 6 pairs"

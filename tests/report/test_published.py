@@ -132,4 +132,4 @@ def test_the_scorecard_shows_ours_with_its_interval(fake: Callable[..., Any]) ->
         assert low <= float(row["ours"]) <= high
     text = (folder / "tables/scorecard.md").read_text()
     assert "(second hand)" in text
-    assert "With 3 seeds the interval covers at most 75 %" in text
+    assert "With 3 seeds the interval over seeds covers at most 75 %" in text

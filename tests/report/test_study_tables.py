@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 import statistics
 from pathlib import Path
 
@@ -69,6 +70,19 @@ def test_the_ablation_gives_variant_minus_reference_with_the_number_of_pairs(tab
     assert "over 8 pairs" in text
 
 
+def test_intervals_of_few_pairs_say_how_little_they_cover(tables: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "few"
+    shutil.copytree(tables.parent, folder, ignore=shutil.ignore_patterns("tables"))
+    study = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").write_text(json.dumps({**study, "seeds": [0, 1, 2]}))
+    for command in ("runs", "tables"):
+        assert main([command, "--study", str(folder)]) == 0
+    for kind in ("ablation", "prompts", "comparisons"):
+        limited = "With 3 pairs the interval over seeds covers at most 75 %"
+        assert limited in (folder / f"tables/toy_paper_{kind}.md").read_text(), kind
+        assert "covers at most" not in (tables / f"toy_paper_{kind}.md").read_text(), kind
+
+
 def test_the_table_of_prompts_has_the_reference_and_the_prompts(tables: Path) -> None:
     found = [row["variant"] for row in rows_of(tables / "toy_paper_prompts.csv")]
     assert found == ["tuned", "prompts-p2"]
@@ -128,8 +142,6 @@ def test_sizes_are_those_of_scene_and_splits(tables: Path) -> None:
 
 
 def test_an_incomplete_study_reports_what_is_there(tables: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "part"
     shutil.copytree(tables.parent, folder)
     shutil.rmtree(folder / "tables")

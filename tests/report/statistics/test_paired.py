@@ -92,3 +92,11 @@ def test_incomplete_rows_do_not_compete_and_one_row_has_no_rival() -> None:
     assert (found.place, list(found.against)) == (2, [0])
     assert highest(values[:2]) is None
     assert highest(np.full((2, 3), np.nan)) is None
+
+
+def test_rows_that_lack_different_splits_do_not_compete_and_a_split_that_nobody_met_counts_for_none() -> None:
+    values = np.array([[70.0, 71.0, np.nan], [90.0, np.nan, 91.0], [np.nan, 74.0, 73.0]])
+    assert highest(values) is None
+    found = highest(np.array([[70.0, 71.0, np.nan], [90.0, 91.0, np.nan]]))
+    assert found is not None
+    assert (found.place, found.mean, found.pairs, found.against[0].pairs) == (1, 90.5, 2, 2)

@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="two studies side by side, as Markdown here and as files")
     compare.add_argument("first", type=Path, metavar="A", help="a study's folder: before")
     compare.add_argument("second", metavar="B", help="another's: after; or 'published' for published numbers")
-    compare.add_argument("--metric", choices=("oa", "aa", "kappa"), default="oa", help="default: oa")
+    compare.add_argument(
+        "--metric", choices=("oa", "aa", "kappa"), help="default: oa; published numbers are shown with their own"
+    )
     compare.add_argument(
         "--out", type=Path, default=Path("results/comparisons"), help="folder of the files; default: %(default)s"
     )
@@ -90,10 +92,18 @@ def _check(options: argparse.Namespace) -> Iterable[Path]:
     return [check(read_study(options.study))]
 
 
+def _refuse_choice(options: argparse.Namespace, *keys: str) -> None:
+    """See that nothing is chosen among what single scenes have where only what is over all scenes is asked for."""
+    given = [key for key in keys if getattr(options, key) is not None]
+    if options.overviews and given:
+        raise UserError(f"--{given[0]}: found it beside --overviews, which is of all scenes; leave one of both out")
+
+
 def _tables(options: argparse.Namespace) -> Iterable[Path]:
     from report.frame import read_runs
     from report.tables import make_overviews, make_tables
 
+    _refuse_choice(options, "scene", "protocol")
     study = read_study(options.study)
     runs = read_runs(study)
     if not options.overviews:
@@ -106,6 +116,7 @@ def _figures(options: argparse.Namespace) -> Iterable[Path]:
     from report.figures import make_figures, make_overview_figures
     from report.frame import read_runs
 
+    _refuse_choice(options, "scene", "protocol", "kind", "sweep", "method", "variant")
     study = read_study(options.study)
     runs = read_runs(study)
     chosen = (options.scene, options.protocol, options.kind, options.sweep, options.method, options.variant)

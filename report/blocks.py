@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from report.frame import Entry, View, view
+from report.frame import Entry, View, entries, view
 from report.statistics.ranks import LEAST_BLOCKS, LEAST_METHODS
 from report.study import Study
 
@@ -32,15 +32,16 @@ class Blocks:
 def blocks_of(study: Study, runs: pd.DataFrame, protocol: str) -> Blocks:
     """Return the accuracies that are ranked under a protocol: of methods, not of controls, that lack no run."""
     views: list[View] = [view(study, runs, scene, protocol) for scene in study.scenes]
-    values = np.concatenate([np.moveaxis(shown.scores("oa"), 1, 0) for shown in views])
-    rivals = [not entry.control for entry in views[0].entries]
+    values = np.concatenate([np.moveaxis(found.scores("oa"), 1, 0) for found in views])
+    shown = entries(runs, study.main.rows, pd.concat([found.runs for found in views]))
+    rivals = [not entry.control for entry in shown]
     # A block that nobody has is no block; methods are then compared over the others.
     kept = ~np.isnan(values[:, rivals]).all(axis=(1, 2))
     whole = ~np.isnan(values[kept]).any(axis=(0, 2)) & np.array(rivals) & bool(kept.any())
     names = [f"{scene} at {shots}" for scene in study.scenes for shots in study.main.shots]
     return Blocks(
-        entries=[entry for entry, holds in zip(views[0].entries, whole, strict=True) if holds],
-        left_out=[entry.name for entry in views[0].rivals if not whole[views[0].entries.index(entry)]],
+        entries=[entry for entry, holds in zip(shown, whole, strict=True) if holds],
+        left_out=[entry.name for entry, holds in zip(shown, whole, strict=True) if not holds and not entry.control],
         names=[name for name, holds in zip(names, kept, strict=True) if holds],
         runs=values[kept][:, whole],
     )

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
-from diffclip.study import layout
 from report.frame import SIGNS, Entry, View, of_entry
+from report.prepared import read_facts
+from report.study import Study
 
 # A reason may be a whole traceback; tables quote its beginning.
 REASON_LENGTH = 160
 NOTHING = "No run has been recorded yet."
 
 
-def scene_title(view: View) -> tuple[str, bool]:
+def scene_title(study: Study, runs: pd.DataFrame, scene: str) -> tuple[str, bool]:
     """Return the scene's title and whether it is simulated, from its runs or else from the prepared scene."""
-    found = view.all_runs[view.all_runs["scene"] == view.scene]
+    found = runs[runs["scene"] == scene]
     if len(found):
-        return str(found["scene_title"].iloc[0]), bool(found["simulated"].iloc[0])
-    path = view.study.folder / layout.SCENE.format(scene=view.scene)
-    if path.is_file():
-        info = json.loads(path.read_text())["info"]
-        return info["title"], info["simulated"]
-    return view.scene, False
+        return str(found["scene_title"].iloc[0]), bool(found["simulated"].any())
+    facts = read_facts(study.folder, scene)
+    return (scene, False) if facts is None else (facts["info"]["title"], facts["info"]["simulated"])
 
 
 def heading(view: View) -> str:
     """Return "Trento, strict protocol", or the same with "SIMULATED" where no sensor ever saw the scene."""
-    title, simulated = scene_title(view)
+    title, simulated = scene_title(view.study, view.all_runs, view.scene)
     return f"{title} (SIMULATED), {view.protocol} protocol" if simulated else f"{title}, {view.protocol} protocol"
 
 
 def table_caption(view: View, what: str) -> str:
     """Return the caption of a table: what is shown, of which scene, how it was measured."""
-    title, simulated = scene_title(view)
     study = view.study
+    title, simulated = scene_title(study, view.all_runs, view.scene)
     spread = "mean ± sample standard deviation (ddof = 1)" if len(study.seeds) > 1 else "one run each, no deviation"
     parts = [
         f"{title} – SIMULATED SCENE." if simulated else f"{title}.",

@@ -32,6 +32,35 @@ PROVENANCE = (
     "sources_sha256",
     "checkpoint_sha256",
 )
+_TEXT, _NOTHING, _COUNT, _NUMBER = (str,), type(None), (int,), (int, float)
+# Kinds of values that a record must have, as far as tables count or name by them.
+KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
+    "identity": {
+        **dict.fromkeys(("scene", "method", "variant", "protocol"), _TEXT),
+        **dict.fromkeys(("shots", "seed"), _COUNT),
+        "window": (*_COUNT, _NOTHING),
+        "mask_ratio": (*_NUMBER, _NOTHING),
+    },
+    "traits": {
+        **dict.fromkeys(("title", "scene_title", "clip_weights"), _TEXT),
+        **dict.fromkeys(("simulated", "transductive", "control"), (bool,)),
+        "reach": (int, str),
+    },
+    "split": {
+        **dict.fromkeys(("train_pixels", "validation_pixels", "test_pixels"), _COUNT),
+        **dict.fromkeys(("margin", "overlap_percent", "contains_percent"), (*_NUMBER, _NOTHING)),
+        "skipped_classes": (list,),
+        "test_pixels_per_class": (dict,),
+    },
+    "cost": {
+        **dict.fromkeys(("fit_seconds", "predict_seconds", "peak_memory_mb"), _NUMBER),
+        **dict.fromkeys(("pretrain_seconds", "parameters"), (*_NUMBER, _NOTHING)),
+        **dict.fromkeys(("device", "device_name"), _TEXT),
+    },
+    "provenance": dict.fromkeys(("suite", "created", "scene_sha256", "split_sha256", "sources_sha256"), _TEXT),
+}
+_CALLED = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
+_CALLED |= {dict: "an object", _NOTHING: "null"}
 # Percentages nearer than this are the same.
 ROUNDING = 0.01
 # What runs must share: the column, the columns that say which runs, and what is wrong where they do not.
@@ -63,6 +92,34 @@ def missing_key(record: Mapping[str, Any]) -> str:
         for key in keys:
             if record[block] is None or key not in record[block]:
                 return f"key {block}.{key} is missing"
+    return ""
+
+
+def wrong_kind(record: Mapping[str, Any]) -> str:
+    """Name the first value that is of another kind than tables count with, or return ""."""
+    for block, kinds in KINDS.items():
+        for key, allowed in kinds.items() if record[block] is not None else ():
+            value = record[block][key]
+            # To Python, true is a number as well.
+            if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+                # Where fractions are allowed, whole numbers need no mention.
+                names = [_CALLED[kind] for kind in allowed if kind is not int or float not in allowed]
+                return f"{block}.{key}: found {value!r:.60}, expected {' or '.join(names)}"
+    return ""
+
+
+def out_of_range(record: Mapping[str, Any]) -> str:
+    """Name the first number of split or cost that cannot be, or return ""."""
+    split, shots, cost = record["split"], record["identity"]["shots"], record["cost"] or {}
+    expected = shots * len(record["class_names"])
+    if split["train_pixels"] != expected:
+        return f"split.train_pixels: found {split['train_pixels']}, expected {expected}: {shots} of every class"
+    for key in ("overlap_percent", "contains_percent"):
+        if split[key] is not None and not 0 <= split[key] <= 100 + ROUNDING:
+            return f"split.{key}: found {split[key]}, expected 0..100"
+    for key in COST:
+        if isinstance(cost.get(key), int | float) and not 0 <= cost[key] < float("inf"):
+            return f"cost.{key}: found {cost[key]}, expected 0 or more"
     return ""
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from diffclip.errors import UserError
 from diffclip.files import write_atomically
 from diffclip.study import layout
+from diffclip.study.cells import Cell
 from report.checks import (
     COST,
     IDENTITY,
@@ -27,7 +28,9 @@ from report.checks import (
     TRAITS,
     contradiction,
     missing_key,
+    out_of_range,
     refuse_contradictions,
+    wrong_kind,
 )
 from report.statistics.intervals import pixel_errors
 from report.study import Study
@@ -63,26 +66,25 @@ def collect(study: Study) -> Path:
     """Write `runs.csv` from the records that belong to the study; return its path.
 
     Raises:
-        UserError: a record that is not one, or whose numbers contradict each other; two records of one run, or of runs
-            that a table would mix though they met other code, another scene or another split.
+        UserError: a record that is not one, that lies where another run's belongs, or whose numbers contradict each
+            other; records of runs that a table would mix though they met other code, another scene or another split.
     """
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    rows: list[dict[str, Any]] = []
     ignored = 0
     for path in record_files(study.folder):
         name = path.relative_to(study.folder).as_posix()
         record = _read(path)
+        if misplaced := _misplaced(record["identity"], name):
+            raise UserError(f"{path}: {misplaced}")
         grids = _grids(study, record["identity"])
         if not grids:
             ignored += 1
             continue
-        key = tuple(record["identity"][part] for part in IDENTITY)
-        if key in rows:
-            raise UserError(f"{path}: the same run as {rows[key]['path']}, expected one record per run; remove one")
-        rows[key] = _row(record, name, grids)
+        rows.append(_row(record, name, grids))
     if ignored:
         logger.info("%d records in %s belong to other configs and are left out", ignored, study.folder)
-    refuse_contradictions(rows.values())
-    ordered = sorted(rows.values(), key=lambda row: _place(study, row))
+    refuse_contradictions(rows)
+    ordered = sorted(rows, key=lambda row: _place(study, row))
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -98,6 +100,15 @@ def record_files(folder: Path) -> Iterator[Path]:
         # What was measured while a record was made lies beside it, under a longer name.
         if not path.name.endswith(".log.json"):
             yield path
+
+
+def _misplaced(identity: Mapping[str, Any], path: str) -> str:
+    """Say in what a record's identity differs from its place below the study's folder, or return ""."""
+    cell = Cell(**{key: identity[key] for key in IDENTITY if key != "seed"})
+    expected = cell.record(identity["seed"])
+    if path == expected:
+        return ""
+    return f"identity: found that of {expected}, expected that of its own place; remove one of both or put it right"
 
 
 def _grids(study: Study, identity: Mapping[str, Any]) -> list[str]:
@@ -134,7 +145,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise UserError(f"{path}: not a record: found {type(record).__name__}, expected an object")
     try:
-        wrong = missing_key(record) or contradiction(record)
+        wrong = missing_key(record) or wrong_kind(record) or out_of_range(record) or contradiction(record)
     except (TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path}: not a record: a value of the wrong kind: {error}") from None
     if wrong:

@@ -54,23 +54,29 @@ class Difference:
     same: bool
 
 
-def compare(first: Path, second: str, metric: str, out: Path) -> tuple[str, list[Path]]:
+def compare(first: Path, second: str, metric: str | None, out: Path) -> tuple[str, list[Path]]:
     """Compare two studies, or a study with published numbers; return Markdown, and the files that hold the same.
 
     Args:
         first: folder of a study.
         second: folder of another, or "published".
-        metric: "oa", "aa" or "kappa".
+        metric: "oa", "aa" or "kappa"; None: OA, and of published numbers whatever there are.
         out: folder of the files.
 
     Raises:
-        UserError: no such study, or no cell that both have.
+        UserError: no such study, no cell that both have, a metric beside published numbers, or a file where the folder
+            would be.
     """
+    there = next(path for path in (out, *out.parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"--out {out}: found a file at {there}, expected a folder; name another or remove the file")
     study = read_study(first)
     if second == PUBLISHED:
+        if metric is not None:
+            raise UserError(f"--metric: found {metric!r}, but published numbers are shown with their own; leave it out")
         table = scorecard_table(study, read_runs(study))
     else:
-        table = _table(study, read_study(Path(second)), metric)
+        table = _table(study, read_study(Path(second)), metric or "oa")
     name = f"{study.folder.resolve().name}_{Path(second).resolve().name}"
     written = []
     for form, write in WRITERS.items():

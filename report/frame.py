@@ -16,6 +16,8 @@ from diffclip.errors import UserError
 from diffclip.study import layout
 from report.checks import COST, METRICS, SPLIT
 from report.collect import COLUMNS, ERRORS
+from report.prepared import read_facts
+from report.stored import read_table
 from report.study import Grid, Row, Study
 from report.summary import Summary, summarise
 
@@ -28,6 +30,8 @@ SIGNS = {
     STAND_IN_CLIP: "CLIP weights are random or embedded stand-ins, not the published ones",
     VALIDATED: "chooses among its fits by labels of more pixels than the shots",
 }
+# Columns that give a row its signs.
+_MARKED = ("method", "variant", "transductive", "reach", "clip_weights", "validation_pixels")
 _NUMBERS = {
     "shots",
     "seeds_together",
@@ -73,23 +77,34 @@ def read_runs(study: Study) -> pd.DataFrame:
     """Read `runs.csv` of the study.
 
     Raises:
-        UserError: no such file, or columns of another version.
+        UserError: no such file, a damaged one, or columns of another version.
     """
     path = study.folder / layout.RUNS
     packed = path.with_name(f"{path.name}.gz")
     # As published studies have it where it is large.
     if packed.is_file() and not path.is_file():
         path = packed
+    command = f"'python -m report runs --study {study.folder}'"
     if not path.is_file():
-        raise UserError(f"{path}: not found; make it with 'python -m report runs --study {study.folder}'")
+        raise UserError(f"{path}: not found; make it with {command}")
     kinds = dict.fromkeys(COLUMNS, "object") | dict.fromkeys(_NUMBERS, "float64") | dict.fromkeys(_TRUTHS, "bool")
-    empty = {column: [""] for column in _NUMBERS}
-    found = pd.read_csv(path, keep_default_na=False, na_values=empty, dtype=kinds)
-    missing = [column for column in COLUMNS if column not in found.columns]
-    if missing:
-        raise UserError(f"{path}: column {missing[0]!r} is missing; make it again with 'python -m report runs'")
+    again = f"make it again with {command}"
+    found = read_table(path, kinds, again)
+    if found[["shots", "seed"]].isna().any(axis=None):
+        raise UserError(f"{path}: a row has no shots or no seed; {again}")
     # Columns of one kind side by side: choosing rows, which every number shown takes, is then a few copies.
-    return found.astype({"shots": "int64", "seed": "int64"}).copy()
+    return _titled(study, found.astype({"shots": "int64", "seed": "int64"})).copy()
+
+
+def _titled(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
+    """Give all runs the title that their scene has now: as it is prepared, or else as its newest record has it."""
+    newest = runs.sort_values("created", kind="stable").drop_duplicates("scene", keep="last")
+    titles = dict(zip(newest["scene"], newest["scene_title"], strict=True))
+    for scene in titles:
+        facts = read_facts(study.folder, scene)
+        if facts is not None:
+            titles[scene] = facts["info"]["title"]
+    return runs.assign(scene_title=runs["scene"].map(titles).astype("object"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +129,7 @@ class View:
     @cached_property
     def entries(self) -> list[Entry]:
         """What is shown, in the order of the config, controls last."""
-        return entries(self.all_runs, self.grid.rows)
+        return entries(self.all_runs, self.grid.rows, self.runs)
 
     @property
     def rivals(self) -> list[Entry]:
@@ -160,30 +175,44 @@ def view(study: Study, runs: pd.DataFrame, scene: str, protocol: str, sweep: str
     return View(study, runs, found, scene, protocol, study.main if sweep is None else study.sweeps[sweep])
 
 
-def entries(runs: pd.DataFrame, rows: Iterable[Row]) -> list[Entry]:
+def entries(runs: pd.DataFrame, rows: Iterable[Row], shown: pd.DataFrame) -> list[Entry]:
     """Return what is shown, in the order of the config, controls last.
 
     A variant without any record goes by the title of the method's others, or else by the name of its file.
+
+    Args:
+        runs: all of the study, which tell titles and controls.
+        rows: methods and variants.
+        shown: the runs that are shown, any of which gives its row a footnote sign: another scene's may have others.
     """
     first = runs.drop_duplicates(["method", "variant"]).to_dict("records")
     known = {(run["method"], run["variant"]): run for run in first}
     titles = {run["method"]: str(run["title"]) for run in first}
-    found = [_entry(row, titles.get(row[0], row[0]), known.get(row)) for row in rows]
+    signs = _signs(shown)
+    found = [_entry(row, titles.get(row[0], row[0]), known.get(row), signs.get(row, "")) for row in rows]
     return sorted(found, key=lambda entry: entry.control)
 
 
-def _entry(row: Row, title: str, traits: Mapping[Hashable, Any] | None) -> Entry:
+def _entry(row: Row, title: str, traits: Mapping[Hashable, Any] | None, signs: str) -> Entry:
     if traits is None:
         return Entry(row, title, row[0] in CONTROLS, "")
-    marks = {
-        TRANSDUCTIVE: traits["transductive"],
-        SCENE_WIDE: traits["reach"] == "scene",
-        STAND_IN_CLIP: _is_stand_in(str(traits["clip_weights"])),
-        VALIDATED: traits["validation_pixels"] > 0,
-    }
     control = bool(traits["control"])
-    signs = "" if control else "".join(sign for sign, holds in marks.items() if holds)
-    return Entry(row, str(traits["title"]), control, signs)
+    return Entry(row, str(traits["title"]), control, "" if control else signs)
+
+
+def _signs(runs: pd.DataFrame) -> dict[Row, str]:
+    """Return the footnote signs of every method and variant, from any of the runs."""
+    found: dict[Row, set[str]] = {}
+    for traits in runs[list(_MARKED)].drop_duplicates().to_dict("records"):
+        marks = {
+            TRANSDUCTIVE: traits["transductive"],
+            SCENE_WIDE: traits["reach"] == "scene",
+            STAND_IN_CLIP: _is_stand_in(str(traits["clip_weights"])),
+            VALIDATED: traits["validation_pixels"] > 0,
+        }
+        row = (traits["method"], traits["variant"])
+        found.setdefault(row, set()).update(sign for sign, holds in marks.items() if holds)
+    return {row: "".join(sign for sign in SIGNS if sign in signs) for row, signs in found.items()}
 
 
 def _is_stand_in(clip_weights: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from diffclip.errors import UserError
 from diffclip.study import layout
 from report.captions import shots_text
 from report.frame import View, entries
+from report.stored import read_arrays, read_json
 from report.study import Inspection, Row
 
 _MODALITIES = {"hsi": "Hyperspectral", "aux": "Auxiliary rasters", "lidar": "LiDAR"}
@@ -79,18 +79,14 @@ def read_inspected(view: View, row: Row) -> Inspected | None:
         identity = json.loads(str(arrays["identity"]))
         at = (identity["shots"], identity["window"], identity["mask_ratio"])
         if at[0] == asked.shots and at[1] in (None, view.study.window) and at[2] in (None, view.study.mask_ratio):
-            name = entries(view.all_runs, [row])[0].name
+            name = entries(view.all_runs, [row], view.runs)[0].name
             return Inspected(name, asked, identity, str(arrays["checkpoint"]), arrays)
     return None
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path) as stored:
-            found = {key: stored[key] for key in stored.files}
-        missing = {"identity", "checkpoint", "modalities", "times", "pixels", "labels"} - found.keys()
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not what 'diffclip inspect' writes: {error}") from None
+    found = read_arrays(path, "remove it so that 'diffclip inspect' writes it again")
+    missing = {"identity", "checkpoint", "modalities", "times", "pixels", "labels"} - found.keys()
     if missing:
         raise UserError(f"{path}: {min(missing)} is missing, expected what 'diffclip inspect' writes")
     return {key: value.astype(np.float32) if value.dtype == np.float16 else value for key, value in found.items()}
@@ -125,7 +121,8 @@ def read_losses(view: View, inspected: Inspected) -> Losses | None:
             layout.CHECKPOINT.format(scene=scene, checkpoint=checkpoint, seed=seed)
         )
         if path.is_file():
-            found[seed] = json.loads(path.read_text()).get("measured", {})
+            again = "remove it and the checkpoint beside it so that stage 1 is made again"
+            found[seed] = read_json(path, again).get("measured", {})
     if not found:
         return None
     try:

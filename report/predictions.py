@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import logging
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,6 +18,8 @@ from diffclip.errors import UserError
 from diffclip.files import write_atomically
 from diffclip.study import layout
 from report.frame import View, read_runs
+from report.prepared import read_facts, read_raster, scene_file
+from report.stored import read_arrays, read_json, read_table
 from report.study import Study
 
 logger = logging.getLogger(__name__)
@@ -62,11 +62,17 @@ def check(study: Study) -> Path:
 
 
 def read_checked(study: Study) -> pd.DataFrame | None:
-    """Return `predictions.csv` by path of the record, or None where it has not been made."""
+    """Return `predictions.csv` by path of the record, or None where it has not been made.
+
+    Raises:
+        UserError: a damaged file.
+    """
     path = study.folder / layout.PREDICTIONS
     if not path.is_file():
         return None
-    return pd.read_csv(path).set_index("path")
+    kinds = dict.fromkeys(COLUMNS, "float64") | {"path": "object"}
+    again = f"make it again with 'python -m report check --study {study.folder}'"
+    return read_table(path, kinds, again).set_index("path")
 
 
 def near_shares(view: View, checked: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -92,7 +98,7 @@ class _Ground:
     @cached_property
     def labels(self) -> np.ndarray:
         """(H, W), 0 = unlabelled, 1..K = classes."""
-        return _labels(self._file.with_name("labels.npy"))
+        return _labels(self.folder, self.scene)
 
     @cached_property
     def numbers(self) -> Mapping[str, int]:
@@ -106,27 +112,25 @@ class _Ground:
 
     @cached_property
     def _facts(self) -> Mapping[str, Any]:
-        return json.loads(self._file.read_text())
-
-    @property
-    def _file(self) -> Path:
-        path = self.folder / layout.SCENE.format(scene=self.scene)
-        if not path.is_file():
+        found = read_facts(self.folder, self.scene)
+        if found is None:
+            path = scene_file(self.folder, self.scene)
             raise UserError(f"{path}: not found, expected the prepared scene, without which predictions tell nothing")
-        return path
+        return found
 
 
 @lru_cache(maxsize=8)
-def _labels(path: Path) -> np.ndarray:
-    return np.load(path)
+def _labels(folder: Path, scene: str) -> np.ndarray:
+    return read_raster(folder, scene, "labels")
 
 
 def _near(split: Path, shape: tuple[int, ...], reach: int) -> np.ndarray | None:
     """Return 0 for a training pixel, 1 where windows of the reach overlap a training window, 2 elsewhere; flat."""
     if not split.is_file():
         return None
-    with np.load(split) as stored:
-        train = stored["train"]
+    train = read_arrays(split, "remove it so that it is drawn again", ("train",))["train"]
+    if train.ndim != 1 or train.dtype.kind != "i" or not (train >= 0).all() or not (train < np.prod(shape)).all():
+        raise UserError(f"{split}: train: found other than pixels of the scene; remove it so that it is drawn again")
     near = np.full(shape, 2, dtype=np.uint8)
     for row, column in zip(*np.unravel_index(train, shape), strict=True):
         near[max(row - 2 * reach, 0) : row + 2 * reach + 1, max(column - 2 * reach, 0) : column + 2 * reach + 1] = 1
@@ -137,7 +141,7 @@ def _near(split: Path, shape: tuple[int, ...], reach: int) -> np.ndarray | None:
 def _row(study: Study, path: str, ground: _Ground, near: np.ndarray | None) -> dict[str, Any]:
     record = study.folder / path
     pixels, predicted = _stored(record)
-    found = json.loads(record.read_bytes())
+    found = read_json(record, f"make runs.csv again with 'python -m report runs --study {study.folder}'")
     for wrong in _wrong(found, pixels, predicted, ground, near):
         raise UserError(f"{record}: {wrong}")
     right = ground.labels.ravel()[pixels] == predicted
@@ -150,11 +154,9 @@ def _row(study: Study, path: str, ground: _Ground, near: np.ndarray | None) -> d
 
 def _stored(record: Path) -> tuple[np.ndarray, np.ndarray]:
     path = Path(layout.predictions_of(str(record)))
-    try:
-        with np.load(path) as stored:
-            return stored["pixels"], stored["predicted"]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{record}: {path.name} beside it cannot be read: {error}") from None
+    again = f"remove it and its record {record} so that the run is made again"
+    stored = read_arrays(path, again, ("pixels", "predicted"))
+    return stored["pixels"], stored["predicted"]
 
 
 def _wrong(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from diffclip.validation import read_yaml, validated
-from report.frame import Entry, entries, of_entry, view
+from report.frame import Entry, View, of_entry, view
 from report.statistics.intervals import Interval, seed_interval
 from report.study import Study
 
@@ -98,29 +98,28 @@ def read_published(path: Path = FILE) -> list[Published]:
 
 def scores(study: Study, runs: pd.DataFrame, found: list[Published]) -> Iterator[Score]:
     """Yield every published number of a method of the study with what its runs say to it."""
-    shown = entries(runs, study.main.rows)
     for published in found:
-        own = [entry for entry in shown if entry.row[0] == published.method]
-        if not own:
-            continue
-        meant: list[Entry | None] = [
-            entry for entry in own if not published.variants or entry.row[1] in published.variants
-        ]
-        # Where no run can be compared, the method is named once, not every variant of it.
-        rows = [None] if published.not_comparable or not meant else meant
         for scene, numbers in published.numbers.items():
-            for entry in rows:
+            shown = view(study, runs, scene, published.protocol).at_shots(published.shots or 0)
+            for entry in _meant(shown, published):
                 for metric, value in numbers.model_dump(exclude_none=True).items():
-                    yield _score(study, runs, published, entry, scene, metric, value)
+                    yield _score(shown, published, entry, metric, value)
 
 
-def _score(
-    study: Study, runs: pd.DataFrame, published: Published, entry: Entry | None, scene: str, metric: str, value: float
-) -> Score:
+def _meant(shown: View, published: Published) -> Sequence[Entry | None]:
+    """Return the rows of the method that stand for what was published; None for a method without one."""
+    own = [entry for entry in shown.entries if entry.row[0] == published.method]
+    meant = [entry for entry in own if not published.variants or entry.row[1] in published.variants]
+    # Where no run can be compared, the method is named once, not every variant of it.
+    return [None] if own and (published.not_comparable or not meant) else meant
+
+
+def _score(shown: View, published: Published, entry: Entry | None, metric: str, value: float) -> Score:
+    study, scene = shown.study, shown.scene
     why = published.not_comparable or _hindrance(study, published, entry, scene)
     ours, interval = None, None
     if not why and entry is not None:
-        own = of_entry(view(study, runs, scene, published.protocol).at_shots(published.shots or 0).good, entry)
+        own = of_entry(shown.good, entry)
         why = _other_settings(published, own, len(study.seeds))
         if len(own):
             ours, interval = float(own[metric].mean()), seed_interval(own[metric].to_numpy())

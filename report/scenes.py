@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from diffclip.errors import UserError
 from diffclip.scene.quicklook import class_colours
 from diffclip.scene.rendering import false_colour
 from diffclip.scene.scene import Imagery, SceneInfo
-from diffclip.study import layout
+from report.prepared import prepare_again, read_facts, read_raster, scene_file
 
 
 @dataclass(frozen=True)
@@ -39,19 +38,21 @@ def read_ground(study: Path, scene: str) -> Ground:
     """Read a prepared scene of the study.
 
     Raises:
-        UserError: the scene is not prepared there.
+        UserError: the scene is not prepared there, or a file of it is damaged.
     """
-    path = study / layout.SCENE.format(scene=scene)
-    try:
-        found = json.loads(path.read_text())
-        labels = np.load(path.with_name("labels.npy"))
-        # A cube may be larger than memory allows; only three of its bands are read.
-        cube = np.load(path.with_name("hsi.npy"), mmap_mode="r")
-    except OSError as error:
-        raise UserError(f"{path.parent}: no prepared scene, which maps need: {error}") from None
+    found = read_facts(study, scene)
+    if found is None:
+        raise UserError(f"{scene_file(study, scene)}: not found, expected a prepared scene, which maps need")
+    labels = read_raster(study, scene, "labels")
+    # A cube may be larger than memory allows; only three of its bands are read.
+    cube = read_raster(study, scene, "hsi", mapped=True)
     info: dict[str, Any] = dict(found["info"])
     info |= {key: tuple(value) for key, value in info.items() if isinstance(value, list)}
-    known = SceneInfo(**info)
+    try:
+        known = SceneInfo(**info)
+    except TypeError as error:
+        path = scene_file(study, scene)
+        raise UserError(f"{path}: info: {error}; {prepare_again(path)}") from None
     picture = false_colour(Imagery(scene, cube, np.empty((*labels.shape, 0), np.float32), known))
     names = tuple(found["class_names"])
     return Ground(picture, labels, names, tuple(class_colours(len(names), known)), known.aux_names)

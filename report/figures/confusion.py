@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import textwrap
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import pandas as pd
 from report.captions import missing, seeds_text, shots_text
 from report.figures.few import few, left_out
 from report.frame import Entry, View, at, class_names, of_entry
+from report.stored import read_json
 from report.style import LETTER, PAGE, POINT, empty_figure, new_figure
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def summed(view: View, runs: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
     total = np.zeros((len(names), len(names)), dtype=np.int64)
     place = {name: number for number, name in enumerate(names)}
     for path in runs["path"]:
-        record = json.loads((view.study.folder / path).read_bytes())
+        again = f"make runs.csv again with 'python -m report runs --study {view.study.folder}'"
+        record = read_json(view.study.folder / path, again)
         places = [place[name] for name in record["class_names"]]
         total[np.ix_(places, places)] += np.asarray(record["confusion"])
     return total

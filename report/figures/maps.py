@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-import zipfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from report.captions import missing, shots_text
 from report.figures.few import few, left_out
 from report.frame import View, of_entry
 from report.scenes import Ground, read_ground
+from report.stored import read_arrays
 from report.style import LEGEND_ROW, LETTER, PAGE, POINT, empty_figure, legend_columns, new_figure
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ def stored_predictions(view: View, record: str, ground: Ground) -> tuple[np.ndar
     path = view.study.folder / layout.predictions_of(record)
     image = np.where(ground.labels > 0, -1, 0)
     confidence = np.zeros(ground.labels.shape, np.float32)
+    again = f"remove it and its record {view.study.folder / record} so that the run is made again"
+    stored = read_arrays(path, again, ("pixels", "predicted", "confidence"))
     try:
-        with np.load(path) as stored:
-            pixels = stored["pixels"]
-            image.ravel()[pixels] = stored["predicted"]
-            confidence.ravel()[pixels] = stored["confidence"]
-    except (OSError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: no predictions for a map of {view.scene}: {error}") from None
+        image.ravel()[stored["pixels"]] = stored["predicted"]
+        confidence.ravel()[stored["pixels"]] = stored["confidence"]
+    except (ValueError, IndexError) as error:
+        raise UserError(f"{path}: no predictions for a map of {view.scene}: {error}; {again}") from None
     return image, confidence
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from diffclip.study import layout
 from report.captions import NOTHING as NO_RUN
-from report.captions import shots_text, span, table_caption
+from report.captions import scene_title, shots_text, span, table_caption
 from report.frame import View, class_names
+from report.prepared import read_facts
 from report.study import Study
 from report.tables.main import view_notes
 from report.tables.table import Cell, Column, Line, Table, Words
@@ -25,11 +25,10 @@ def data_sets_table(study: Study, runs: pd.DataFrame) -> Table:
     splits = [Column(f"{protocol}: training / test pixels", shots_text(shots)) for protocol, shots in grids]
     lines = []
     for scene in study.scenes:
-        facts, own = _facts(study, scene), runs[(runs["scene"] == scene) & runs["main"]]
+        facts, own = read_facts(study.folder, scene), runs[(runs["scene"] == scene) & runs["main"]]
         cells = [*_sizes(facts), *(_split(own, *grid) for grid in grids)]
-        title = str(own["scene_title"].iloc[0]) if len(own) else facts.get("info", {}).get("title", scene)
-        simulated = " (simulated)" if facts.get("info", {}).get("simulated") else ""
-        lines.append(Line((title + simulated,), tuple(cells), keys={"scene": scene}))
+        title, simulated = scene_title(study, runs, scene)
+        lines.append(Line((title + " (simulated)" * simulated,), tuple(cells), keys={"scene": scene}))
     return Table(
         label="tab:data-sets",
         caption=f"{study.title}. Scenes, and pixels of their splits; ranges are over seeds and methods.",
@@ -41,14 +40,8 @@ def data_sets_table(study: Study, runs: pd.DataFrame) -> Table:
     )
 
 
-def _facts(study: Study, scene: str) -> Mapping[str, Any]:
-    """Return what is known of a prepared scene; nothing where it is not prepared."""
-    path = study.folder / layout.SCENE.format(scene=scene)
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def _sizes(facts: Mapping[str, Any]) -> list[Cell]:
-    if not facts:
+def _sizes(facts: Mapping[str, Any] | None) -> list[Cell]:
+    if facts is None:
         return [NOTHING] * 5
     counts = [facts["bands"], facts["aux_channels"], len(facts["class_names"]), sum(facts["pixels_per_class"])]
     return [Words(f"{facts['height']} × {facts['width']}"), *(number(count, ",.0f") for count in counts)]
@@ -82,8 +75,8 @@ def classes_table(view: View) -> Table:
 
 
 def _class_lines(view: View) -> Iterator[Line]:
-    facts = _facts(view.study, view.scene)
-    labelled = dict(zip(facts.get("class_names", ()), facts.get("pixels_per_class", ()), strict=True))
+    facts = read_facts(view.study.folder, view.scene)
+    labelled = dict(zip(facts["class_names"], facts["pixels_per_class"], strict=True)) if facts else {}
     runs = view.runs
     tested = pd.DataFrame([json.loads(text) for text in runs["class_test_pixels"]], index=runs.index)
     for name in dict.fromkeys([*labelled, *class_names(runs)]):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from diffclip.study.tables import APART, LEAKY
-from report.captions import shots_text, table_caption
-from report.frame import View, of_entry, view
+from report.captions import failures, inconsistencies, shots_text, sign_notes, table_caption
+from report.frame import View, entries, of_entry, view
 from report.predictions import near_shares, read_checked
 from report.statistics.unpaired import welch
 from report.summary import summarise
@@ -82,7 +83,8 @@ def drop_table(strict: View) -> Table:
     """Return what is left of every method's accuracy when training and test windows are kept apart."""
     leaky = view(strict.study, strict.all_runs, strict.scene, LEAKY)
     values = [shown.scores("oa") for shown in (leaky, strict)]
-    ranks = [_ranks(shown, found) for shown, found in zip((leaky, strict), values, strict=True)]
+    ranks = [_ranks(under, found) for under, found in zip((leaky, strict), values, strict=True)]
+    shown = entries(strict.all_runs, strict.grid.rows, pd.concat([leaky.runs, strict.runs]))
     lines = tuple(
         Line(
             (entry.name + entry.signs,),
@@ -90,7 +92,7 @@ def drop_table(strict: View) -> Table:
             keys=entry_keys(entry),
             after_rule=after,
         )
-        for place, (entry, after) in enumerate(with_rule(strict.entries))
+        for place, (entry, after) in enumerate(with_rule(shown))
     )
     labels = (LEAKY, APART, "Drop", "95 % interval", RANKED)
     return Table(
@@ -110,7 +112,9 @@ def drop_table(strict: View) -> Table:
             f"{APART} also draws training pixels from fewer places, which is harder by itself.",
             f"{RANKED}: by mean, under {LEAKY} → under {APART}; controls are not ranked.",
             *run_notes(lines),
-            *view_notes(strict),
+            *sign_notes(shown),
+            *failures(strict),
+            *inconsistencies(strict),
         ),
         keys={"scene": strict.scene},
     )

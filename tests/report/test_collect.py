@@ -84,6 +84,13 @@ def test_measurements_beside_a_record_are_no_record(folder: Path) -> None:
         (lambda record: record["traits"].pop("title"), "key traits.title is missing"),
         (lambda record: record.pop("options"), "key 'options' is missing"),
         (lambda record: record.update(status="done"), "expected 'ok' or 'failed'"),
+        (lambda record: record["identity"].update(shots="2"), "identity.shots: found '2', expected a whole number"),
+        (lambda record: record["identity"].update(window=9.5), "window: found 9.5, expected a whole number or null"),
+        (lambda record: record["traits"].update(control=1), "traits.control: found 1, expected true or false"),
+        (lambda record: record["cost"].update(fit_seconds="abc"), "cost.fit_seconds: found 'abc', expected a number"),
+        (lambda record: record["cost"].update(fit_seconds=float("nan")), "cost.fit_seconds: found nan, expected 0 or"),
+        (lambda record: record["split"].update(overlap_percent=400), "overlap_percent: found 400, expected 0..100"),
+        (lambda record: record["split"].update(train_pixels=7), "train_pixels: found 7, expected 6: 2 of every class"),
     ],
 )
 def test_a_record_that_cannot_be_is_refused_by_name(folder: Path, change: Callable[..., None], said: str) -> None:
@@ -112,8 +119,18 @@ def test_two_records_of_one_run_are_refused(folder: Path) -> None:
     copy = folder / SVM.replace("shots-2", "shots-02")
     copy.parent.mkdir(parents=True)
     copy.write_text((folder / SVM).read_text())
-    with pytest.raises(UserError, match="the same run as"):
+    with pytest.raises(UserError) as error:
         collect(read_study(folder))
+    assert str(error.value).startswith(f"{copy}: identity: found that of {SVM}")
+
+
+@pytest.mark.parametrize(("key", "value"), [("shots", 3), ("window", 9), ("variant", "another"), ("seed", 7)])
+def test_a_record_of_another_run_than_its_path_says_is_refused(folder: Path, key: str, value: object) -> None:
+    edit(folder / SVM, lambda record: record["identity"].update({key: value}))
+    edit(folder / SVM, lambda record: record["split"].update(train_pixels=3 * record["identity"]["shots"]))
+    with pytest.raises(UserError) as error:
+        collect(read_study(folder))
+    assert str(error.value).startswith(f"{folder / SVM}: identity: found that of records/toy/paper/svm/")
 
 
 @pytest.mark.parametrize(

@@ -123,3 +123,16 @@ def test_published_numbers_are_the_other_side(
 ) -> None:
     assert main(["compare", str(studies[0]), "published", "--out", str(tmp_path / "out")]) == 0
     assert "Roy et al." in capsys.readouterr().out
+    assert main(["compare", str(studies[0]), "published", "--metric", "aa"]) == 2
+    assert "--metric: found 'aa'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("below", ["", "out"])
+def test_a_file_in_place_of_the_folder_is_refused(
+    studies: tuple[Path, Path], tmp_path: Path, below: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("kept")
+    assert main(["compare", *map(str, studies), "--out", str(file / below)]) == 2
+    assert f"found a file at {file}, expected a folder" in capsys.readouterr().err
+    assert file.read_text() == "kept"

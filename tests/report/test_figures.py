@@ -253,7 +253,9 @@ def test_errors_are_where_predictions_differ_from_the_truth(study_folder: Path) 
 
 
 def test_the_front_of_cost_joins_methods_that_none_beats_in_both(study_folder: Path) -> None:
-    svm, diffclip = entries(read_runs(read_study(study_folder)), read_study(study_folder).main.rows[:2])
+    study = read_study(study_folder)
+    runs = read_runs(study)
+    svm, diffclip = entries(runs, study.main.rows[:2], runs)
 
     def point(oa: float, seconds: float, entry: Any = svm) -> Point:
         return Point(entry, Summary(oa, None, 1, 1), {"training": seconds})
@@ -367,5 +369,6 @@ def test_names_beside_lines_keep_their_distance() -> None:
 def test_methods_keep_the_order_of_the_config_with_controls_last(study_folder: Path) -> None:
     study = read_study(study_folder)
     rows = (("random_labels", "default"), *study.main.rows[:2], ("ghost", "v2"))
-    names = [entry.name for entry in entries(read_runs(study), rows)]
+    runs = read_runs(study)
+    names = [entry.name for entry in entries(runs, rows, runs)]
     assert names == ["SVM", "DiffCLIP (tuned)", "ghost (v2)", "Random labels"]

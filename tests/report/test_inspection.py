@@ -232,7 +232,7 @@ def test_files_of_other_shots_are_not_taken(folder: Path) -> None:
 def test_a_broken_file_is_told_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_inspection(folder).write_bytes(b"half a file")
     assert main(["figures", "--study", str(folder), "--kind", "tsne"]) == 2
-    assert "seed-1.npz: not what 'diffclip inspect' writes" in capsys.readouterr().err
+    assert "seed-1.npz: cannot be read" in capsys.readouterr().err
 
 
 def test_a_row_that_is_not_inspected_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

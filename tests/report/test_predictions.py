@@ -74,7 +74,7 @@ def flip(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         (lambda found: {key: value[1:] for key, value in found.items()}, "expected test_pixels"),
         (lambda found: found | {"pixels": found["pixels"][::-1]}, "twice, out of order or outside"),
         (lambda found: found | {"predicted": found["predicted"] + 9}, "classes that the record does not know"),
-        (lambda found: {"pixels": found["pixels"]}, "seed-0.npz beside it cannot be read"),
+        (lambda found: {"pixels": found["pixels"]}, "seed-0.npz: cannot be read"),
     ],
 )
 def test_predictions_that_do_not_give_the_record_are_refused_by_name(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -17,7 +18,10 @@ import pandas as pd
 import pytest
 
 from report.__main__ import main
-from report.frame import entries
+from report.blocks import blocks_of
+from report.frame import entries, read_runs, view
+from report.published import Published, scores
+from report.study import read_study
 from report.tables.latex import escape
 
 
@@ -137,7 +141,8 @@ def signs(**changes: object) -> str:
     """Return the footnote signs of a run of DiffCLIP that differs from a plain one in `changes`."""
     traits = {"method": "diffclip", "variant": "v", "title": "DiffCLIP", "transductive": False, "reach": 2}
     plain = {**traits, "control": False, "clip_weights": "none", "validation_pixels": 0}
-    return entries(pd.DataFrame([plain | changes]), [("diffclip", "v")])[0].signs
+    runs = pd.DataFrame([plain | changes])
+    return entries(runs, [("diffclip", "v")], runs)[0].signs
 
 
 def test_the_caption_says_what_was_measured_and_where(tables: Path) -> None:
@@ -217,6 +222,46 @@ def test_only_the_table_asked_for_is_made(fake: Callable[..., Any]) -> None:
 def test_a_misspelt_protocol_is_refused(study_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tables", "--study", str(study_folder), "--protocol", "papr"]) == 2
     assert "did you mean 'paper'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "choice"),
+    [("tables", "--scene"), ("tables", "--protocol"), ("figures", "--scene"), ("figures", "--kind")],
+)
+def test_a_choice_beside_overviews_is_refused(
+    study_folder: Path, command: str, choice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--study", str(study_folder), "--overviews", choice, "shots"]) == 2
+    assert f"{choice}: found it beside --overviews" in capsys.readouterr().err
+
+
+def test_a_row_has_the_signs_of_the_runs_that_are_shown(study_folder: Path) -> None:
+    study = read_study(study_folder)
+    here = read_runs(study)
+    runs = pd.concat([here.assign(transductive=False), here.assign(scene="other")])
+    study = dataclasses.replace(study, scenes=("toy", "other"))
+    signs = {scene: view(study, runs, scene, "paper").entries[0].signs for scene in study.scenes}
+    assert signs == {"toy": "‡", "other": "†‡"}
+    assert next(entry for entry in blocks_of(study, runs, "strict").entries if entry.row[0] == "svm").signs == "†‡"
+    wanted = Published(
+        method="svm", title="SVM", protocol="paper", shots=2, drawn="", source="", numbers={"toy": {"oa": 1}}
+    )
+    other = wanted.model_copy(update={"numbers": {"other": wanted.numbers["toy"]}})
+    assert [score.name for score in scores(study, runs, [wanted, other])] == ["SVM‡", "SVM†‡"]
+
+
+def test_a_scene_goes_by_its_present_title(fake: Callable[..., Any]) -> None:
+    folder = fake(protocols=("paper",), shots=(2,), sweeps={}, failing=()).write()
+    newest = folder / "records/toy/paper/svm/default/shots-2/seed-1.json"
+    text = newest.read_text().replace("Toy scene", "Newest title").replace("2025-01-01", "2026-01-01")
+    newest.write_text(text)
+    scene = folder / "scenes/toy/scene.json"
+    scene.write_text(scene.read_text().replace("Toy scene", "Present title"))
+    for title in ("Present title", "Newest title"):
+        tables = make(folder)
+        assert (tables / "toy_paper_main.md").read_text().startswith(f"{title} – SIMULATED SCENE.")
+        assert f"| {title} (simulated)" in (tables / "data-sets.md").read_text()
+        scene.unlink(missing_ok=True)
 
 
 def test_runs_must_be_collected_first(fake: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:

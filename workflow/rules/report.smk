@@ -57,7 +57,13 @@ rule predictions:
     input:
         runs="<results>/runs.csv",
         scenes=expand("<results>/scenes/{scene}/scene.json", scene=study.scenes),
-        sources=[*RUNS_SOURCES, "report/frame.py", "report/predictions.py"],
+        sources=[
+            *RUNS_SOURCES,
+            *(
+                f"report/{name}.py"
+                for name in ("frame", "predictions", "prepared", "stored")
+            ),
+        ],
     output:
         "<results>/predictions.csv",
     log:

@@ -41,7 +41,6 @@ _SPECIAL = {
     "*": "{*}",
     "×": r"$\times$",
     "±": r"$\pm$",
-    "κ": r"$\kappa$",
     "–": "--",
     "†": r"$^{\dagger}$",
     "‡": r"$^{\ddagger}$",
@@ -52,12 +51,40 @@ _SPECIAL = {
     "→": r"$\to$",
     "−": r"$-$",
     "∞": r"$\infty$",
-    "³": r"$^3$",
-    "é": r"\'e",
-    "š": r"\v{s}",
-    "ü": r"\"u",
     "…": r"\dots{}",
+    "—": "---",
+    "‐": "-",
+    "‘": "`",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "·": r"$\cdot$",
+    "°": r"$^{\circ}$",
+    "\u00a0": "~",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "œ": r"\oe{}",
+    "Œ": r"\OE{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+    "ł": r"\l{}",
+    "Ł": r"\L{}",
+    "ı": r"\i{}",
+    "ȷ": r"\j{}",
 }
+_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho varsigma sigma tau upsilon phi "
+    "chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+)
+_SPECIAL |= {
+    letter: rf"$\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρςστυφχψωΓΔΘΛΞΠΣΥΦΨΩ", _NAMES.split(), strict=True)
+}
+# Combining marks: the commands that set them, as far as LaTeX has them for its usual fonts; those below the letter.
+_MARKS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0323\u0327\u0331"
+_ACCENTS = dict(zip(_MARKS, "`'^~=u.\"rHvdcb", strict=True))
+_BELOW = "dcb"
+_RAISED = {"<super>": "^", "<sub>": "_"}
 
 
 def latex(table: Table) -> str:
@@ -109,15 +136,35 @@ def _float(table: Table, blocks: Sequence[Sequence[int]], size: str, continued: 
 
 
 def escape(text: str) -> str:
-    """Return the text with LaTeX's special characters, and ours beyond ASCII, written as LaTeX wants them."""
-    return "".join(_SPECIAL.get(character) or _plain(character) for character in text)
+    """Return the text with LaTeX's special characters, and letters beyond ASCII, written as LaTeX wants them.
+
+    Letters that LaTeX has no command for, of other scripts, stay: whoever has their fonts can set them.
+    """
+    composed = unicodedata.normalize("NFC", text)
+    return "".join(_SPECIAL.get(character) or _letter(character) for character in composed)
 
 
-def _plain(character: str) -> str:
-    """Return a character without what a font may lack: "é" as "e", "²" as "2"; what has no such form as "?"."""
-    if character.isascii():
-        return character
-    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
+def _letter(character: str) -> str:
+    """Return a character by LaTeX's commands where these make it from others; one that they do not make stays."""
+    tag, *parts = ["", *unicodedata.decomposition(character).split()]
+    if parts and parts[0].startswith("<"):
+        tag = parts.pop(0)
+    letters = [chr(int(part, 16)) for part in parts]
+    written = "".join(map(escape, letters))
+    if tag in _RAISED and written.isascii():
+        return f"${_RAISED[tag]}{_braced(written)}$"
+    if tag and written.isascii():
+        return written
+    if len(letters) == 2 and letters[1] in _ACCENTS and (base := escape(letters[0])).isascii():
+        accent = _ACCENTS[letters[1]]
+        # The dot of an i makes way for an accent above it.
+        base = rf"\{base}" if base in ("i", "j") and accent not in _BELOW else base
+        return rf"\{accent}{{{base}}}" if accent.isalpha() else rf"\{accent}{_braced(base)}"
+    return character
+
+
+def _braced(text: str) -> str:
+    return text if len(text) == 1 else f"{{{text}}}"
 
 
 def _blocks(table: Table, scale: float) -> list[list[int]]:

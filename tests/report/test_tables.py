@@ -283,7 +283,15 @@ def test_cells_of_two_versions_of_the_code_are_warned_of_wherever_one_of_them_st
 
 def test_latex_escapes_what_is_special() -> None:
     assert escape("A_1 & 50% ~ {x}") == r"A\_1 \& 50\% \textasciitilde{} \{x\}"
-    assert escape("5 m², ≈ naïve 木") == r"5 m2, $\approx$ naive ?"
+    assert escape("5 m², ≈ naïve 木") == r"5 m$^2$, $\approx$ na\"{\i}ve 木"
+
+
+def test_latex_keeps_letters() -> None:
+    assert escape("wa\u0308sser Straße Œuvre Łódź") == r"w\"asser Stra\ss{}e \OE{}uvre \L{}\'od\'z"
+    assert escape("Żytnia, Çatalhöyük, Őrség, Ağaç, Ñ, Å") == (
+        r"\.Zytnia, \c{C}atalh\"oy\"uk, \H{O}rs\'eg, A\u{g}a\c{c}, \~N, \r{A}"
+    )
+    assert escape("ấ κ µm x₂ “a—b” ﬁ") == r"\'{\^a} $\kappa$ $\mu$m x$_2$ ``a---b'' fi"
 
 
 def test_latex_is_balanced_and_every_row_fits_its_columns(tables: Path) -> None:

@@ -99,7 +99,7 @@ def wrong_kind(record: Mapping[str, Any]) -> str:
     """Name the first value that is of another kind than tables count with, or return ""."""
     for block, kinds in KINDS.items():
         for key, allowed in kinds.items() if record[block] is not None else ():
-            value = record[block][key]
+            value = record[block].get(key)
             # To Python, true is a number as well.
             if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
                 # Where fractions are allowed, whole numbers need no mention.

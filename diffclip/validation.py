@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from diffclip.errors import UserError, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _no_truth_value(found: Any) -> Any:
+    if isinstance(found, bool):
+        raise ValueError("expected a number")
+    return found
+
+
+# `true` is no number, though Python takes it for 1.
+NUMBER = BeforeValidator(_no_truth_value)
+
+
+def with_numbers(hint: Any) -> Any:
+    """Return a type whose numbers, however deep in lists and mappings, are not given as `true` or `false`."""
+    origin, inner = get_origin(hint), get_args(hint)
+    choices = set(inner if origin in (Union, UnionType) else (hint,))
+    if choices & {int, float} and bool not in choices:
+        return Annotated[hint, NUMBER]
+    return origin[tuple(map(with_numbers, inner))] if origin in (tuple, list, dict) else hint
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from diffclip.errors import UserError, did_you_mean
 from diffclip.protocol.method import Method
-from diffclip.validation import problems
+from diffclip.validation import problems, with_numbers
 
 _OURS = {"diffclip": "diffclip.training.method", "outside": "diffclip.protocol.outside"}
 
@@ -64,7 +64,7 @@ def _options_model(method: type[Method]) -> type[BaseModel]:
     columns: dict[str, Any] = {}
     for option in fields(method.Options):
         default = option.default if option.default_factory is MISSING else option.default_factory()
-        columns[option.name] = (hints[option.name], ... if default is MISSING else default)
+        columns[option.name] = (with_numbers(hints[option.name]), ... if default is MISSING else default)
     return create_model("Options", __config__=ConfigDict(extra="forbid"), **columns)
 
 

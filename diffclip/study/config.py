@@ -13,7 +13,7 @@ from diffclip.protocol.catalogue import make_method, method_names
 from diffclip.protocol.method import Method, Pretraining
 from diffclip.scene.card import card_names
 from diffclip.study.cells import Cell, ProtocolName
-from diffclip.validation import problems, read_yaml
+from diffclip.validation import NUMBER, problems, read_yaml
 
 # Names become parts of file names, in which "_" and "/" separate.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")]
@@ -52,10 +52,10 @@ def _variants(found: Any) -> Any:
 
 
 Unique = AfterValidator(_unique)
-Shots = Annotated[int, Field(ge=1)]
-Window = Annotated[int, Field(ge=1), AfterValidator(_odd)]
-MaskRatio = Annotated[float, Field(ge=0.0, lt=1.0)]
-Seed = Annotated[int, Field(ge=0)]
+Shots = Annotated[int, Field(ge=1), NUMBER]
+Window = Annotated[int, Field(ge=1), AfterValidator(_odd), NUMBER]
+MaskRatio = Annotated[float, Field(ge=0.0, lt=1.0), NUMBER]
+Seed = Annotated[int, Field(ge=0), NUMBER]
 Methods = Annotated[
     dict[str, Variants],
     Field(min_length=1),
@@ -115,7 +115,7 @@ class Study(_Strict):
     ] = Field(description="a list of seeds; a number n stands for 0, 1, ..., n - 1")
     window: Window = Field(default=11, description="side of the window in pixels, odd; for methods that have one")
     mask_ratio: MaskRatio = Field(default=0.7, description="share of hidden tokens in stage 1, from 0 to below 1")
-    margin: Annotated[int, Field(ge=1)] | None = Field(
+    margin: Annotated[int, Field(ge=1), NUMBER] | None = Field(
         default=None,
         description="strict only: least distance in pixels between training and test pixels; "
         "default: the least at which no two windows of any method of the study overlap",
@@ -126,7 +126,7 @@ class Study(_Strict):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where networks are trained; auto takes the GPU when there is one"
     )
-    seeds_at_once: PositiveInt | None = Field(
+    seeds_at_once: Annotated[PositiveInt, NUMBER] | None = Field(
         default=None,
         description="seeds of a cell that are trained as one model, by methods that can; "
         "default: what suits the device, 1 on a CPU",

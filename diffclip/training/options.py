@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,17 @@ _STAGE_1 = (
     "hidden_weight", "visible_weight", "pretrain_batch", "pretrain_lr", "pretrain_schedule", "pretrain_weight_decay",
     "precision",
 )  # fmt: skip
+
+# Numbers that only have to be large enough; `_ranges` knows those with a range of their own.
+_FROM_0 = (
+    "depth", "decoder_depth", "pretrain_steps", "pretrain_epochs", "epochs", "stride", "hidden_weight",
+    "visible_weight", "pretrain_weight_decay", "weight_decay",
+)  # fmt: skip
+_FROM_1 = (
+    "token_size", "stem", "width", "heads", "decoder_width", "decoder_heads", "diffusion_steps", "pretrain_batch",
+    "batch", "embedding", "text_width", "text_depth", "text_heads", "graph_neighbours",
+)  # fmt: skip
+_ABOVE_0 = ("mlp_ratio", "pretrain_lr", "lr", "temperature")
 
 Otherwise = TypeVar("Otherwise", float, None)
 
@@ -213,15 +225,18 @@ def _where_stage_1_learns(options: Options) -> Iterator[str]:
 
 
 def _ranges(options: Options) -> Iterator[str]:
+    values = {name: getattr(options, name) for name in (*_FROM_0, *_FROM_1, *_ABOVE_0)}
     limit, steps = options.time_limit, options.diffusion_steps
     within = {
+        **{name: (0 <= values[name] < math.inf, "0 or more") for name in _FROM_0},
+        **{name: (values[name] >= 1, "1 or more") for name in _FROM_1},
+        **{name: (0 < values[name] < math.inf, "a number above 0") for name in _ABOVE_0},
+        "steps": (options.steps is None or options.steps >= 0, "0 or more"),
         "mask_ratios": (all(0 <= ratio < 1 for ratio in options.mask_ratios.values()), "0 <= ratio < 1"),
         "time_limit": (limit is None or 1 <= limit <= steps, f"1 to diffusion_steps, {steps}"),
         "token_drop": (0 <= options.token_drop < 1, "0 <= share < 1"),
         "layer_decay": (0 < options.layer_decay <= 1, "0 < factor <= 1"),
         "weight_average": (0 <= options.weight_average < 1, "0 <= decay < 1"),
-        "stride": (options.stride >= 0, "0 or more"),
-        "graph_neighbours": (options.graph_neighbours >= 1, "1 or more"),
         "graph_most": (options.graph_most >= 2, "2 or more"),
         "graph_alpha": (0 < options.graph_alpha < 1, "0 < alpha < 1"),
     }
@@ -246,4 +261,4 @@ def _together(options: Options) -> Iterator[str]:
         yield "found the quirk validation_picks_checkpoint and weight_average, expected one way to choose the weights"
 
 
-_CHECKS = (_sizes, _what_is_seen, _where_stage_1_learns, _ranges, _together)
+_CHECKS = (_ranges, _sizes, _what_is_seen, _where_stage_1_learns, _together)

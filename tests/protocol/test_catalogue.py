@@ -126,3 +126,18 @@ def test_a_check_of_the_options_own_is_an_error_of_the_user(add_baseline):
     add_baseline("newcomer", NEWCOMER)
     with pytest.raises(UserError, match="method newcomer, variant mine: width: found 3, expected an even number"):
         make_method("newcomer", "mine", {"width": 3})
+
+
+@pytest.mark.parametrize(
+    ("options", "key"), [({"width": True}, "width"), ({"rate": False}, "rate"), ({"scales": [1, True]}, r"scales\.1")]
+)
+def test_a_truth_value_is_no_number(add_baseline, options, key):
+    add_baseline("newcomer", NEWCOMER)
+    with pytest.raises(UserError, match=f"variant mine: {key}: found (True|False); expected a number"):
+        make_method("newcomer", "mine", options)
+
+
+def test_a_truth_value_is_none_of_several_types_either():
+    with pytest.raises(UserError, match="variant mine: reach: found True; expected a number"):
+        make_method("outside", "mine", {"reach": True})
+    assert make_method("outside", "mine", {"reach": "scene", "transductive": True}).options.transductive

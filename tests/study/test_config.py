@@ -101,6 +101,16 @@ def test_a_value_named_twice_is_refused(changes, said):
 
 
 @pytest.mark.parametrize(
+    ("key", "found"),
+    [("shots", [True]), ("seeds", [True]), ("window", True), ("mask_ratio", False), ("margin", True)],
+)
+def test_a_truth_value_is_no_number(key, found):
+    (line,) = mistakes(**{key: found})
+    assert line.startswith(f"study.yaml: {key}")
+    assert "expected a number" in line
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"window": "10"},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import typing
 from typing import Any
 
 import numpy as np
@@ -122,6 +124,30 @@ def test_widths_that_the_heads_do_not_divide_are_refused_by_name(part):
     message = f"found {part}width 10 and {part}heads 4, expected {part}width to be a multiple of {part}heads"
     with pytest.raises(UserError, match=message):
         checked_method("diffclip", "odd", {f"{part}width": 10, f"{part}heads": 4})
+
+
+def _numbers() -> list[str]:
+    hints = typing.get_type_hints(DiffCLIPMethod.Options)
+    return [name for name, hint in hints.items() if hint in (int, float, int | None)]
+
+
+@pytest.mark.parametrize("name", _numbers())
+def test_a_number_out_of_its_range_is_refused_by_name(name):
+    is_float = typing.get_type_hints(DiffCLIPMethod.Options)[name] is float
+    for value in (-1, *((math.nan, math.inf) if is_float else ())):
+        with pytest.raises(UserError, match=rf"found {name} {value}.*, expected "):
+            checked_method("diffclip", "x", {name: value})
+
+
+@pytest.mark.parametrize("name", ["lr", "pretrain_lr", "batch", "pretrain_batch", "embedding", "heads", "text_depth"])
+def test_nothing_of_what_must_be_something_is_refused(name):
+    with pytest.raises(UserError, match=rf"found {name} 0.*, expected "):
+        checked_method("diffclip", "x", {name: 0})
+
+
+@pytest.mark.parametrize("name", ["epochs", "steps", "pretrain_steps", "pretrain_epochs"])
+def test_a_length_of_0_is_no_training(name):
+    assert getattr(checked_method("diffclip", "x", {name: 0}).options, name) == 0
 
 
 def test_defaults_are_the_released_configuration():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -38,17 +38,50 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file.
 
     Raises:
-        UserError: no such file, not YAML, or not a mapping.
+        UserError: no such file, not YAML, a key that is given twice, or not a mapping.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        found = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = parse_yaml(path.read_text(), str(path))
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(found, dict):
         raise UserError(f"{path}: found {type(found).__name__}, expected a mapping of keys to values")
     return found
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Return what a YAML text says; `source` names it in messages.
+
+    Raises:
+        UserError: not YAML, or keys that are given twice, one line each.
+    """
+    try:
+        wrong = [f"{source}: {line}" for line in _given_twice(yaml.compose(text, yaml.SafeLoader), (), set())]
+        if not wrong:
+            return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source}: not valid YAML: {error}") from None
+    raise UserError("\n".join(wrong))
+
+
+def _given_twice(node: yaml.Node | None, above: tuple[str, ...], seen: set[int]) -> Iterator[str]:
+    """Yield a line per key that is given again below a node: YAML's reader would keep the last without a word."""
+    if id(node) in seen:  # an alias
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            yield from _given_twice(value, (*above, str(position)), seen)
+    elif isinstance(node, yaml.MappingNode):
+        lines: dict[tuple[str, str], int] = {}
+        for key, value in node.value:
+            line, path = key.start_mark.line + 1, (*above, str(key.value))
+            if first := lines.get((key.tag, str(key.value))):
+                yield f"{'.'.join(path)}: found on line {first} and again on line {line}, expected every key once"
+            lines[key.tag, str(key.value)] = line
+            yield from _given_twice(value, path, seen)
 
 
 def validated(model: type[Model], found: Mapping[str, Any], source: str) -> Model:

@@ -185,7 +185,11 @@ WRONG = {
     "window": (["--window", 4], "error: --window: found 4, expected an odd number"),
     "ratio": (["--mask-ratio", 1], "error: --mask-ratio: found 1.0, expected 0 <= ratio < 1"),
     "options": (["--options", "use_aux"], "error: --options: found 'use_aux', expected names and values"),
-    "no yaml": (["--options", "{"], "error: --options: not YAML"),
+    "no yaml": (["--options", "{"], "error: --options: not valid YAML"),
+    "option twice": (
+        ["--options", "{use_aux: true, use_aux: false}"],
+        "error: --options: use_aux: found on line 1 and again on line 1, expected every key once",
+    ),
     "option": (
         ["--options", "{use_au: 1}"],
         "error: method nearest_mean, variant default: use_au: unknown key (did you",

@@ -104,6 +104,27 @@ def test_a_file_that_is_no_yaml_mapping_is_refused_by_name(tmp_path: Path, conte
     assert str(caught.value).startswith(str(path))
 
 
+def test_every_key_that_is_given_twice_is_refused_with_its_lines(tmp_path: Path):
+    path = tmp_path / "file.yaml"
+    path.write_text(
+        "methods:\n  svm: {emp: }\n  lda: {}\n  'svm': {spectra: , spectra: }\nlist:\n- a: 1\n  a: 1\nmethods: {}\n"
+    )
+    with pytest.raises(UserError) as caught:
+        read_yaml(path)
+    assert str(caught.value).splitlines() == [
+        f"{path}: methods.svm: found on line 2 and again on line 4, expected every key once",
+        f"{path}: methods.svm.spectra: found on line 4 and again on line 4, expected every key once",
+        f"{path}: list.0.a: found on line 6 and again on line 7, expected every key once",
+        f"{path}: methods: found on line 1 and again on line 8, expected every key once",
+    ]
+
+
+def test_a_key_may_stand_in_several_mappings_and_replace_one_that_is_merged_in(tmp_path: Path):
+    path = tmp_path / "file.yaml"
+    path.write_text("a: &a {x: 1, y: 1}\nb: {<<: *a, x: 2}\nc: *a\n")
+    assert read_yaml(path) == {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}, "c": {"x": 1, "y": 1}}
+
+
 def test_a_missing_file_is_refused_by_name(tmp_path: Path):
     with pytest.raises(UserError, match=r"none\.yaml: no such file"):
         read_yaml(tmp_path / "none.yaml")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 
 from diffclip.errors import UserError
 from diffclip.study.cells import ProtocolName
@@ -70,10 +69,9 @@ def margin_of(made: Method, protocol: str, margin: int | None, window: int, cell
 
 def options_of(text: str) -> dict[str, Any]:
     """Read a method's options from YAML or JSON."""
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--options: not YAML: {error}") from None
+    from diffclip.validation import parse_yaml
+
+    found = parse_yaml(text, "--options")
     if not isinstance(found, dict):
         raise UserError(f"--options: found {text!r}, expected names and values such as '{{features: means}}'")
     return found

@@ -22,10 +22,16 @@ from diffclip.study.cells import Cell
 from diffclip.study.config import Study, parse_study
 from diffclip.study.figures import scene_figures, study_figures
 from diffclip.study.tables import scene_tables, study_tables
+from diffclip.validation import read_yaml
 
 
 def read_study(config: Mapping[str, Any], configfiles: Sequence[Any]) -> StudyJobs:
-    """Return the study of Snakemake's merged config; messages name the config file."""
+    """Return the study of Snakemake's merged config; messages name the config file.
+
+    Snakemake keeps the last of two values of a key, so its files are read again.
+    """
+    for path in configfiles:
+        read_yaml(Path(path))
     source = ", ".join(str(path) for path in configfiles) or "--config"
     return StudyJobs(parse_study(config, source))
 

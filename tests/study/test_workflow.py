@@ -47,7 +47,7 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def jobs() -> StudyJobs:
-    return read_study(CONFIG, ["study.yaml"])
+    return read_study(CONFIG, [])
 
 
 @pytest.fixture(scope="module")
@@ -228,18 +228,28 @@ def test_the_study_written_down_is_the_study(jobs):
     assert parse_study(yaml.safe_load(jobs.json), "study.json") == parse_study(CONFIG, "study.yaml")
 
 
-def test_mistakes_name_the_config_files():
+def test_mistakes_name_the_config_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.yaml", "b.yaml"):
+        Path(name).write_text(yaml.safe_dump(CONFIG))
     with pytest.raises(UserError, match=r"^a\.yaml, b\.yaml: shots: missing"):
         read_study({key: value for key, value in CONFIG.items() if key != "shots"}, ["a.yaml", "b.yaml"])
     with pytest.raises(UserError, match=r"^--config: shots: missing"):
         read_study({key: value for key, value in CONFIG.items() if key != "shots"}, [])
 
 
+def test_a_key_that_a_config_file_gives_twice_is_refused(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(CONFIG) + "shots: [1]\n")
+    with pytest.raises(UserError, match=r"study\.yaml: shots: found on line \d+ and again on line \d+, expected every"):
+        read_study(yaml.safe_load(path.read_text()), [path])
+
+
 def test_the_workflow_is_planned_without_heavy_imports():
     code = (
         "import sys, yaml; from types import SimpleNamespace;"
         "from diffclip.study.workflow import read_study;"
-        "jobs = read_study(yaml.safe_load(open('config/quick.yaml')), ['quick']);"
+        "jobs = read_study(yaml.safe_load(open('config/quick.yaml')), ['config/quick.yaml']);"
         "cells = jobs._cells.values();"
         "wildcards = [SimpleNamespace(**cell.wildcards()) for cell in cells];"
         "[(jobs.method_sources(w), jobs.checkpoints(w), jobs.splits(w), jobs.gpus(w)) for w in wildcards];"

@@ -195,6 +195,12 @@ WRONG = {
         "error: method nearest_mean, variant default: use_au: unknown key (did you",
     ),
     "variant": (["--variant", "small"], "error: method nearest_mean, variant small: unknown variant"),
+    "variant above": (
+        ["--variant", "../../evil", "--options", "{use_aux: false}"],
+        "error: --variant: found '../../evil', expected letters, digits, _, ., + and -, no sign first",
+    ),
+    "variant below": (["--variant", "a/b", "--options", "{use_aux: false}"], "error: --variant: found 'a/b', expected"),
+    "no variant": (["--variant", "", "--options", "{use_aux: false}"], "error: --variant: found '', expected"),
     "method": (["--method", "nearest_men"], "error: method: found 'nearest_men' (did you mean 'nearest_mean'?)"),
     "scene": (["--scene", "simulatd"], "error: scene 'simulatd': no such card (did you mean 'simulated'?)"),
     "token size": (
@@ -299,6 +305,8 @@ def test_a_new_baseline_runs_at_once_and_is_not_written_twice(diffclip, tiny_car
             "error: name: found 'of_mine', which is there already; expected a new one\n",
         )
         assert "found 'Mine', expected lower-case letters" in diffclip("new-baseline", "Mine").err
+        for name in ("true", "none", "null", "yes"):
+            assert f"found {name!r}, which is a value in Python or YAML" in diffclip("new-baseline", name).err
     finally:
         monkeypatch.undo()
         method_names.cache_clear()
@@ -307,9 +315,16 @@ def test_a_new_baseline_runs_at_once_and_is_not_written_twice(diffclip, tiny_car
 def test_a_new_scene_is_a_card_that_loads(diffclip, tmp_path, scene_of):
     scene = scene_of(np.repeat([[1, 2]], 6, axis=0).repeat(4, axis=1).astype(np.int16))
     (tmp_path / "files").mkdir()
-    np.savez(tmp_path / "files/all.npz", cube=scene.hsi, dsm=scene.aux, labels=scene.labels)
+    np.savez(tmp_path / "files/all.npz", cube=scene.hsi, dsm=scene.aux / 3, labels=scene.labels)
     words = ("new-scene", "harbour", "--folder", tmp_path / "files", "--cards", tmp_path)
-    assert diffclip(*words).out.startswith(str(tmp_path / "harbour.yaml"))
+    assert diffclip(*words).out == f"{tmp_path / 'harbour.yaml'}\nnext: diffclip scene {tmp_path / 'harbour.yaml'}\n"
     said = diffclip("scene", tmp_path / "harbour.yaml", "--out", tmp_path / "out")
     assert "6 x 8 pixels, 2 bands, 1 rasters" in said.out
     assert "is there already; expected a new name" in diffclip(*words).err
+
+
+def test_a_new_scene_among_the_cards_is_named_as_studies_do(diffclip, tmp_path, scene_of, monkeypatch):
+    scene = scene_of(np.repeat([[1, 2]], 6, axis=0).repeat(4, axis=1).astype(np.int16))
+    np.savez(tmp_path / "all.npz", cube=scene.hsi, dsm=scene.aux / 3, labels=scene.labels)
+    monkeypatch.chdir(tmp_path)
+    assert diffclip("new-scene", "harbour", "--folder", ".").out.endswith("next: diffclip scene harbour\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -54,13 +56,18 @@ def new_baseline(
     name: Annotated[str, typer.Argument(help="lower-case letters, digits and _; studies ask for it by this name")],
 ) -> None:
     """Write a baseline that runs at once into baselines/, to be made yours (docs/add-a-baseline.md)."""
+    import yaml
+
     import baselines
     from diffclip.protocol.catalogue import method_names
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"name: found {name!r}, expected lower-case letters, digits and _, a letter first")
     words = name.split("_")
-    text = _BASELINE.format(title=" ".join(words).capitalize(), class_name="".join(word.title() for word in words))
+    class_name = "".join(word.title() for word in words)
+    if keyword.iskeyword(class_name) or yaml.safe_load(name) != name:
+        raise UserError(f"name: found {name!r}, which is a value in Python or YAML; expected another name")
+    text = _BASELINE.format(title=" ".join(words).capitalize(), class_name=class_name)
     path = Path(baselines.__path__[0]) / f"{name}.py"
     if name in method_names():
         raise UserError(f"name: found {name!r}, which is there already; expected a new one")
@@ -75,6 +82,7 @@ def new_scene(
     cards: Annotated[Path, typer.Option(help="where cards lie")] = Path("config/scenes"),
 ) -> None:
     """Write a card for the files in a folder into config/scenes/, to be checked by you (docs/add-a-scene.md)."""
+    from diffclip.scene.card import CARD_FOLDER
     from diffclip.scene.draft import draft_card
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", name):
@@ -83,7 +91,8 @@ def new_scene(
     in_card = str(folder) if folder.is_absolute() else os.path.relpath(folder, cards)
     path = cards / f"{name}.yaml"
     _write_new(path, draft_card(name.replace("-", " ").capitalize(), folder, in_card))
-    typer.echo(f"{path}\nnext: diffclip scene {name}")
+    beside_others = cards.resolve() == CARD_FOLDER.resolve()
+    typer.echo(f"{path}\nnext: diffclip scene {name if beside_others else shlex.quote(str(path))}")
 
 
 def _write_new(path: Path, text: str) -> None:

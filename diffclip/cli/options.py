@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from diffclip.errors import UserError
-from diffclip.study.cells import ProtocolName
+from diffclip.study.cells import VARIANT_NAME, ProtocolName
 
 if TYPE_CHECKING:
     from diffclip.protocol.method import Method
@@ -44,6 +45,8 @@ def method_of(
     """Return a method with its options, and the window and mask ratio where it has these axes."""
     from diffclip.protocol.catalogue import make_method
 
+    if not re.fullmatch(VARIANT_NAME, variant):
+        raise UserError(f"--variant: found {variant!r}, expected letters, digits, _, ., + and -, no sign first")
     if window < 1 or window % 2 == 0:
         raise UserError(f"--window: found {window}, expected an odd number")
     if not 0 <= mask_ratio < 1:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,27 +37,38 @@ def read_array(path: Path, key: str = "") -> np.ndarray:
         raise UserError(f"{path}: unknown format {path.suffix!r}, expected one of {', '.join(_READERS)}")
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    try:
+    with _readable(path):
         found = read(path, key)
-    except UserError:
-        raise
-    except Exception as error:  # every reader has a zoo of its own for a broken file
-        raise UserError(f"{path}: not readable as {path.suffix}: {error}") from error
     return _numeric(path, key, found)
 
 
 def array_keys(path: Path) -> list[str]:
-    """Return the top-level keys of a .mat or .npz, and one empty key for a file of one array."""
+    """Return the top-level keys of a .mat or .npz, and one empty key for a file of one array.
+
+    Raises:
+        UserError: broken file.
+    """
     path = Path(path)
-    if path.suffix.lower() == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            return list(archive.files)
-    if path.suffix.lower() != ".mat":
-        return [""]
-    if h5py.is_hdf5(path):
-        with h5py.File(path) as file:
-            return [name for name in file if not name.startswith("#")]
-    return [name for name, _, _ in scipy.io.whosmat(path)]
+    with _readable(path):
+        if path.suffix.lower() == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return list(archive.files)
+        if path.suffix.lower() != ".mat":
+            return [""]
+        if h5py.is_hdf5(path):
+            with h5py.File(path) as file:
+                return [name for name in file if not name.startswith("#")]
+        return [name for name, _, _ in scipy.io.whosmat(path)]
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # every reader has a zoo of its own for a broken file
+        raise UserError(f"{path}: not readable as {path.suffix}: {error}") from error
 
 
 def _numeric(path: Path, key: str, found: Any) -> np.ndarray:

@@ -70,6 +70,13 @@ class RasterSource(ArraySource):
     nodata: float | None = Field(default=None, description="file's value for 'not measured'; NaN always is")
     fill: float | None = Field(default=None, allow_inf_nan=False, description="value put where nothing was measured")
 
+    @field_validator("scale")
+    @classmethod
+    def _not_0(cls, scale: float) -> float:
+        if scale == 0:
+            raise ValueError("expected another factor, which leaves something of the raster")
+        return scale
+
 
 class AuxSource(RasterSource):
     """The source of one or several auxiliary channels."""

@@ -9,6 +9,9 @@ from diffclip.study import layout
 
 ProtocolName = Literal["paper", "standard", "strict"]
 
+# Variants become names of folders.
+VARIANT_NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -12,12 +12,12 @@ from diffclip.errors import UserError, did_you_mean
 from diffclip.protocol.catalogue import make_method, method_names
 from diffclip.protocol.method import Method, Pretraining
 from diffclip.scene.card import card_names
-from diffclip.study.cells import Cell, ProtocolName
+from diffclip.study.cells import VARIANT_NAME, Cell, ProtocolName
 from diffclip.validation import NUMBER, problems, read_yaml
 
 # Names become parts of file names, in which "_" and "/" separate.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")]
-VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+VariantName = Annotated[str, Field(pattern=f"^{VARIANT_NAME}$")]
 Variants = dict[VariantName, dict[str, Any]]
 
 

@@ -114,6 +114,7 @@ def test_every_error_of_a_card_is_listed_at_once(write_card: Callable[..., Path]
         ({"aux": []}, "aux: found 0 entries, expected 1 or more"),
         ({"rows": [3, 3]}, "first < end"),
         ({"labels": {"file": "labels.npy", "axes": "HWB"}}, "axes of a label map"),
+        ({"hsi": {"file": "hsi.npy", "scale": 0}}, r"hsi\.scale: found 0.*; expected another factor"),
         ({"hsi": {"file": "../hsi.npy"}}, "below the scene's folder"),
         ({"without": ("labels",)}, "no labels"),
     ],

@@ -50,6 +50,64 @@ def test_a_map_that_is_called_labels_goes_before_another_of_few_whole_numbers(tm
     assert 'labels: {file: "all.npz", key: "labels"}' in drafted(tmp_path).read_text()
 
 
+def test_further_label_maps_are_no_rasters_and_named(tmp_path, caplog):
+    most = np.where(GENERATOR.random(LABELS.shape) < 0.9, LABELS, 0)
+    for name, array in {
+        "gt": LABELS,
+        "hsi": CUBE,
+        "lidar": DSM,
+        "old": LABELS * (LABELS == 3),
+        "test_gt": most,
+    }.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    card = drafted(tmp_path)
+    check(card)
+    assert load_scene(card).aux.shape[2] == 1
+    for name in ("old.npy", "test_gt.npy"):
+        assert f"# left out, a label map too: {name}" in card.read_text()
+        assert f"{name}: left out: it looks like a label map too" in caplog.text
+
+
+@pytest.mark.parametrize("names", [("train_gt", "test_gt"), ("TRLabel", "TSLabel")])
+@pytest.mark.parametrize("whole", [False, True])
+def test_maps_of_training_and_test_pixels_become_official_masks(tmp_path, names, whole):
+    drawn = GENERATOR.random(LABELS.shape) < 0.3
+    maps = dict(zip(names, (LABELS * drawn, LABELS * ~drawn), strict=True)) | ({"gt": LABELS} if whole else {})
+    np.savez(
+        tmp_path / "all.npz", hsi=CUBE, lidar=DSM, **{name: array.astype(np.uint8) for name, array in maps.items()}
+    )
+    card = drafted(tmp_path)
+    check(card)
+    scene = load_scene(card)
+    np.testing.assert_array_equal(scene.train_mask, (LABELS > 0) & drawn)
+    np.testing.assert_array_equal(scene.test_mask, (LABELS > 0) & ~drawn)
+    assert "{id: 3, name: class 3}  # 30 pixels" in card.read_text()
+    assert ("\nlabels: " in card.read_text()) == whole
+    assert "left out" not in card.read_text()
+
+
+def test_maps_of_training_and_test_pixels_that_share_some_are_not_drafted_together(tmp_path):
+    np.savez(tmp_path / "all.npz", hsi=CUBE, lidar=DSM, train_gt=LABELS, test_gt=LABELS)
+    card = drafted(tmp_path)
+    check(card)
+    assert "left out, a label map too: all.npz " in card.read_text()
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz"])
+def test_a_broken_file_is_named(tmp_path, suffix):
+    (tmp_path / f"broken{suffix}").write_bytes(b"nothing that could be read")
+    with pytest.raises(UserError, match=rf"broken\{suffix}: not readable as \{suffix}: "):
+        drafted(tmp_path)
+
+
+def test_what_holds_no_numbers_is_left_out_with_a_warning(tmp_path, caplog):
+    savemat(tmp_path / "all.mat", {"cube": CUBE, "dsm": DSM, "gt": LABELS, "name": "harbour"})
+    (tmp_path / "broken.npy").write_bytes(b"nothing that could be read")
+    check(drafted(tmp_path))
+    assert "all.mat: name: found <U7, expected an array of numbers; left out" in caplog.text
+    assert "broken.npy: not readable as .npy: " in caplog.text
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

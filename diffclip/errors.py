@@ -13,7 +13,13 @@ class UserError(Exception):
     """
 
 
+# Words of one meaning that are spelt too differently to be near.
+_SYNONYMS = {"gpu": "cuda"}
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)" for the nearest of `known`, or "" when nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    words = list(known)
+    same = _SYNONYMS.get(word.lower())
+    near = [same] if same in words else difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f" (did you mean {near[0]!r}?)" if near else ""

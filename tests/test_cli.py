@@ -179,11 +179,16 @@ def test_embedded_clip_trains_it_once_and_says_what_it_knows_against_chance(diff
 
 WRONG = {
     "seeds": (["--seeds", "1-0"], "error: --seeds: found '1-0', expected a list or range such as 0,1,2 or 0-9"),
+    "open seeds": (["--seeds", "1-"], "error: --seeds: found '1-', expected a list or range"),
     "no seeds": (["--seeds", ""], "error: --seeds: found ''"),
     "odd seeds": (["--seeds", "²"], "error: --seeds: found '²'"),
     "negative seed": (["--seeds=-1"], "error: --seeds: found '-1'"),
     "window": (["--window", 4], "error: --window: found 4, expected an odd number"),
     "ratio": (["--mask-ratio", 1], "error: --mask-ratio: found 1.0, expected 0 <= ratio < 1"),
+    "long ratio": (
+        ["--mask-ratio", 0.3333333],
+        "error: --mask-ratio: found 0.3333333, expected at most six digits, such as 0.333333",
+    ),
     "options": (["--options", "use_aux"], "error: --options: found 'use_aux', expected names and values"),
     "no yaml": (["--options", "{"], "error: --options: not valid YAML"),
     "option twice": (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from diffclip.errors import UserError
-from diffclip.study.cells import VARIANT_NAME, ProtocolName
+from diffclip.study.cells import VARIANT_NAME, ProtocolName, fits_in_a_name
 
 if TYPE_CHECKING:
     from diffclip.protocol.method import Method
@@ -51,6 +51,8 @@ def method_of(
         raise UserError(f"--window: found {window}, expected an odd number")
     if not 0 <= mask_ratio < 1:
         raise UserError(f"--mask-ratio: found {mask_ratio}, expected 0 <= ratio < 1")
+    if not fits_in_a_name(mask_ratio):
+        raise UserError(f"--mask-ratio: found {mask_ratio}, expected at most six digits, such as {mask_ratio:g}")
     made = make_method(name, variant, options_of(options))
     axes = made.axes
     cell_window = window if "window" in axes else None
@@ -84,10 +86,11 @@ def seeds_of(text: str) -> list[int]:
     """Read "0,1,2" or "0-9" or both."""
     seeds: list[int] = []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal() or int(last or first) < int(first):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not first.isdecimal() or not last.isdecimal() or int(last) < int(first):
             raise UserError(f"--seeds: found {text!r}, expected a list or range such as 0,1,2 or 0-9")
-        seeds += range(int(first), int(last or first) + 1)
+        seeds += range(int(first), int(last) + 1)
     return list(dict.fromkeys(seeds))
 
 

@@ -13,6 +13,11 @@ ProtocolName = Literal["paper", "standard", "strict"]
 VARIANT_NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
 
 
+def fits_in_a_name(mask_ratio: float) -> bool:
+    """Return whether the six digits of a folder's name tell a mask ratio apart from all others."""
+    return float(f"{mask_ratio:g}") == mask_ratio
+
+
 @dataclass(frozen=True)
 class Cell:
     """One entry of a table, over all its seeds.

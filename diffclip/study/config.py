@@ -12,7 +12,7 @@ from diffclip.errors import UserError, did_you_mean
 from diffclip.protocol.catalogue import make_method, method_names
 from diffclip.protocol.method import Method, Pretraining
 from diffclip.scene.card import card_names
-from diffclip.study.cells import VARIANT_NAME, Cell, ProtocolName
+from diffclip.study.cells import VARIANT_NAME, Cell, ProtocolName, fits_in_a_name
 from diffclip.validation import NUMBER, problems, read_yaml
 
 # Names become parts of file names, in which "_" and "/" separate.
@@ -22,7 +22,11 @@ Variants = dict[VariantName, dict[str, Any]]
 
 
 def _seeds(found: Any) -> Any:
-    return list(range(found)) if isinstance(found, int) and not isinstance(found, bool) and found > 0 else found
+    if isinstance(found, int) and not isinstance(found, bool) and found > 0:
+        return list(range(found))
+    if not isinstance(found, list | tuple):
+        raise ValueError("expected a number of seeds, 1 or more, or a list of them")
+    return found
 
 
 def _unique(found: list[Any]) -> list[Any]:
@@ -36,6 +40,12 @@ def _odd(window: int) -> int:
     if window % 2 == 0:
         raise ValueError("expected an odd number, so that a window has a centre pixel")
     return window
+
+
+def _short(ratio: float) -> float:
+    if not fits_in_a_name(ratio):
+        raise ValueError(f"expected at most six digits, such as {ratio:g}: folders are named by it")
+    return ratio
 
 
 def _variants(found: Any) -> Any:
@@ -54,7 +64,7 @@ def _variants(found: Any) -> Any:
 Unique = AfterValidator(_unique)
 Shots = Annotated[int, Field(ge=1), NUMBER]
 Window = Annotated[int, Field(ge=1), AfterValidator(_odd), NUMBER]
-MaskRatio = Annotated[float, Field(ge=0.0, lt=1.0), NUMBER]
+MaskRatio = Annotated[float, Field(ge=0.0, lt=1.0), AfterValidator(_short), NUMBER]
 Seed = Annotated[int, Field(ge=0), NUMBER]
 Methods = Annotated[
     dict[str, Variants],
@@ -114,7 +124,9 @@ class Study(_Strict):
         BeforeValidator(_seeds, json_schema_input_type=PositiveInt | list[Seed]),
     ] = Field(description="a list of seeds; a number n stands for 0, 1, ..., n - 1")
     window: Window = Field(default=11, description="side of the window in pixels, odd; for methods that have one")
-    mask_ratio: MaskRatio = Field(default=0.7, description="share of hidden tokens in stage 1, from 0 to below 1")
+    mask_ratio: MaskRatio = Field(
+        default=0.7, description="share of hidden tokens in stage 1, from 0 to below 1, of at most six digits"
+    )
     margin: Annotated[int, Field(ge=1), NUMBER] | None = Field(
         default=None,
         description="strict only: least distance in pixels between training and test pixels; "

@@ -52,6 +52,13 @@ def test_a_number_of_seeds_stands_for_the_first_so_many(given, read):
 def test_seeds_that_are_none_are_refused(given):
     (line,) = mistakes(seeds=given)
     assert line.startswith("study.yaml: seeds")
+    if not isinstance(given, list):
+        assert line == f"study.yaml: seeds: found {given!r}; expected a number of seeds, 1 or more, or a list of them"
+
+
+def test_a_gpu_is_called_cuda():
+    (line,) = mistakes(device="gpu")
+    assert line.endswith("(did you mean 'cuda'?)")
 
 
 def test_a_method_without_variants_is_its_default_and_a_variant_without_options_its_own():
@@ -108,6 +115,15 @@ def test_a_truth_value_is_no_number(key, found):
     (line,) = mistakes(**{key: found})
     assert line.startswith(f"study.yaml: {key}")
     assert "expected a number" in line
+
+
+def test_mask_ratios_that_a_folders_name_would_round_are_refused():
+    (line,) = mistakes(mask_ratio=1 / 3)
+    assert line.startswith("study.yaml: mask_ratio: found 0.333333333")
+    assert "expected at most six digits, such as 0.333333" in line
+    (line,) = mistakes(**sweep(mask_ratios=[0.3333331, 0.333333]))
+    assert line.startswith("study.yaml: sweeps.grid.mask_ratios.0: found 0.3333331; expected at most six digits")
+    assert study(**sweep(mask_ratios=[0.333333, 0.333334, 0.1, 1e-7])).cells()
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ CONFIG: dict[str, Any] = {
             "methods": {"diffclip": {"small": {"depth": 1, "lr": 0.001}}},
             "protocols": ["paper"],
             "shots": [5],
-            "mask_ratios": [1 / 3, 0.7],
+            "mask_ratios": [0.123456, 0.7],
         }
     },
 }

@@ -54,11 +54,21 @@ class OfFeatures(Method):
         components: int = 5
         radii: tuple[int, ...] = (1, 2, 4, 6)
 
+        def __post_init__(self) -> None:
+            if not self.scales or any(side < 1 or side % 2 == 0 for side in self.scales):
+                raise ValueError(f"scales: found {list(self.scales)}, expected one or more odd numbers from 1 on")
+            if self.components < 1:
+                raise ValueError(f"components: found {self.components}, expected 1 or more")
+            if any(radius < 1 for radius in self.radii):
+                raise ValueError(f"radii: found {list(self.radii)}, expected numbers from 1 on")
+
     def reach(self, window: int | None) -> int | Literal["scene"]:
         """Return 0 for spectra, half the largest window for means; reconstruction looks at the whole scene."""
-        if self.options.features in ("emp", "emp+means"):
-            return SCENE_WIDE
-        return max(self.options.scales) // 2 if self.options.features == "means" else 0
+        return SCENE_WIDE if self.options.features in ("emp", "emp+means") else self.window_reach(window)
+
+    def window_reach(self, window: int | None) -> int:
+        """Return half the largest window of means, also where they stand beside features of the whole scene."""
+        return max(self.options.scales) // 2 if "means" in self.options.features else 0
 
 
 class OnFeatures(OfFeatures):

@@ -43,6 +43,7 @@ class LabelSpreading(_features.OfFeatures):
         most: int = 50_000
 
         def __post_init__(self) -> None:
+            super().__post_init__()
             if self.neighbours < 1 or not 0 < self.alpha < 1 or self.most < 2:
                 raise ValueError("expected neighbours >= 1, 0 < alpha < 1 and most >= 2")
 

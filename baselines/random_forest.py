@@ -33,6 +33,7 @@ class RandomForest(_features.OnFeatures):
         trees: int = 500
 
         def __post_init__(self) -> None:
+            super().__post_init__()
             if self.trees < 1:
                 raise ValueError(f"trees: found {self.trees}, expected 1 or more")
 

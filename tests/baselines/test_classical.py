@@ -8,6 +8,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import KNeighborsClassifier
 
 from baselines._features import OfFeatures, features_of, fit_chosen
+from diffclip.errors import UserError
 from diffclip.protocol.catalogue import find_method, make_method, method_names
 
 CLASSICAL = ["knn", "label_spreading", "lda", "logistic_regression", "nearest_mean", "random_forest", "svm"]
@@ -35,13 +36,37 @@ def test_tells_easy_classes_apart(name, tiny_scene, draw_task):
 
 
 @pytest.mark.parametrize(
-    ("variant", "columns", "reach"),
-    [("spectra", 16, 0), ("spectra+aux", 18, 0), ("means", 54, 5), ("emp", 63, "scene"), ("emp+means", 117, "scene")],
+    ("variant", "columns", "reach", "windows"),
+    [
+        ("spectra", 16, 0, 0),
+        ("spectra+aux", 18, 0, 0),
+        ("means", 54, 5, 5),
+        ("emp", 63, "scene", 0),
+        ("emp+means", 117, "scene", 5),
+    ],
 )
-def test_variants_name_their_features_and_how_far_these_reach(variant, columns, reach, tiny_scene):
+def test_variants_name_their_features_and_how_far_these_reach(variant, columns, reach, windows, tiny_scene):
     method = make_method("svm", variant)
     assert features_of(tiny_scene().imagery, method.options).shape == (24 * 24, columns)
-    assert method.reach(None) == reach
+    assert (method.reach(None), method.window_reach(None)) == (reach, windows)
+    wide = make_method("label_spreading", variant, {"scales": [1, 21]})
+    assert (wide.reach(None), wide.window_reach(None)) == ("scene", 10 if windows else 0)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"scales": []}, r"scales: found \[\], expected one or more odd numbers from 1 on"),
+        ({"scales": [1, -1]}, r"scales: found \[1, -1\], expected"),
+        ({"features": "means", "scales": [2]}, r"scales: found \[2\], expected"),
+        ({"components": 0}, "components: found 0, expected 1 or more"),
+        ({"radii": [0]}, r"radii: found \[0\], expected numbers from 1 on"),
+    ],
+)
+def test_features_that_cannot_be_made_are_refused_with_the_options(name, options, said):
+    with pytest.raises(UserError, match=f"method {name}, variant mine: {said}"):
+        make_method(name, "mine", options)
 
 
 @pytest.mark.parametrize("variant", ["means", "emp", "emp+means"])

@@ -145,6 +145,11 @@ class SceneCard(_Part):
         """The scene's name: the card's file name without its suffix."""
         return self._file.stem
 
+    @property
+    def has_official_masks(self) -> bool:
+        """Whether official training and test pixels are named, as the protocol `standard` needs."""
+        return False
+
 
 class SimulatedCard(SceneCard):
     """A scene that no sensor ever saw; classes, texts and colours come from the simulator."""
@@ -172,6 +177,11 @@ class MeasuredCard(SceneCard):
     false_colour: tuple[Band, Band, Band] | None = Field(
         default=None, description="bands (from 0) shown as red, green, blue; default: nearest to 640, 550, 460 nm"
     )
+
+    @property
+    def has_official_masks(self) -> bool:
+        """Whether official training and test pixels are named, as the protocol `standard` needs."""
+        return self.train_labels is not None
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from diffclip.errors import UserError, did_you_mean
 from diffclip.protocol.catalogue import make_method, method_names
 from diffclip.protocol.method import Method, Pretraining
-from diffclip.scene.card import card_names
+from diffclip.scene.card import card_names, load_card
 from diffclip.study.cells import VARIANT_NAME, Cell, ProtocolName, fits_in_a_name
 from diffclip.validation import NUMBER, problems, read_yaml
 
@@ -255,7 +255,7 @@ def parse_study(found: Mapping[str, Any], source: str) -> Study:
             wrong += _wrong_methods(sweep.get("methods"), f"{source}: sweeps.{name}.methods")
     if study is not None and not wrong:
         wrong += _two_meanings(study, source) + _too_far(study, source) + _not_together(study, source)
-        wrong += _not_to_inspect(study, source)
+        wrong += _without_masks(study, source) + _not_to_inspect(study, source)
     if wrong or study is None:
         raise UserError("\n".join(wrong))
     return study
@@ -332,6 +332,17 @@ def _not_together(study: Study, source: str) -> list[str]:
         if pretraining and pretraining.scene and pretraining.scene not in card_names():
             wrong[f"{row}: stage 1: {_unknown_scene(pretraining.scene)}"] = None
     return list(wrong)
+
+
+def _without_masks(study: Study, source: str) -> list[str]:
+    """Refuse the protocol `standard` for scenes whose cards name no official pixels."""
+    scenes = dict.fromkeys(cell.scene for cell in study.cells() if cell.protocol == "standard")
+    cards = [card for card in map(load_card, scenes) if not card.has_official_masks]
+    return [
+        f"{source}: protocols: found standard, and no train_labels and test_labels in {card.file}; "
+        "expected scenes with official masks, or another protocol"
+        for card in cards
+    ]
 
 
 def _not_to_inspect(study: Study, source: str) -> list[str]:

@@ -56,6 +56,15 @@ def test_seeds_that_are_none_are_refused(given):
         assert line == f"study.yaml: seeds: found {given!r}; expected a number of seeds, 1 or more, or a list of them"
 
 
+def test_scenes_without_official_masks_are_refused_under_the_standard_protocol():
+    expected = "protocols: found standard, and no train_labels and test_labels in config/scenes/simulated.yaml"
+    (line,) = mistakes(protocols=["paper", "standard"], scenes=["houston2013", "simulated"])
+    assert line.startswith(f"study.yaml: {expected}; expected scenes with official masks, or another protocol")
+    (line,) = mistakes(**sweep(protocols=["standard"]))
+    assert expected in line
+    assert study(protocols=["standard"], scenes=["houston2013"]).cells()
+
+
 def test_a_gpu_is_called_cuda():
     (line,) = mistakes(device="gpu")
     assert line.endswith("(did you mean 'cuda'?)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -11,6 +12,24 @@ class UserError(Exception):
 
     The command line prints it as it stands and exits with status 2; everything else that is raised is a bug.
     """
+
+
+class DamagedFileError(UserError):
+    """A file that the suite made and that cannot be read: who can make it does so again, with a warning.
+
+    Attributes:
+        path: the file.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"{path}: damaged: {reason}; remove it and run the study again, which makes it anew")
+        self.path, self.reason = path, str(reason)
+
+    @property
+    def again(self) -> str:
+        """What a warning says where the file is made again."""
+        return f"{self.path}: damaged: {self.reason}; it is made again"
 
 
 # Words of one meaning that are spelt too differently to be near.

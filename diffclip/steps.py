@@ -7,7 +7,6 @@ so that the workflow and `diffclip run` share one way of doing things.
 from __future__ import annotations
 
 import importlib
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -18,23 +17,23 @@ import numpy as np
 
 from diffclip.device import seeds_at_once as seeds_that_suit
 from diffclip.embedded.store import make_embedded_clip, refuse_seen
-from diffclip.errors import UserError
+from diffclip.errors import DamagedFileError, UserError
 from diffclip.files import write_atomically
 from diffclip.language.weights import EMBEDDED
 from diffclip.protocol.catalogue import make_method
 from diffclip.protocol.checkpoints import Checkpoint, checkpoint_name, make_checkpoints
 from diffclip.protocol.evaluation import Run, make_runs
 from diffclip.protocol.method import Pretraining
-from diffclip.protocol.outside import Outside, export_imagery, export_task
+from diffclip.protocol.outside import Outside, check_task, export_imagery, export_task
 from diffclip.protocol.provenance import sha256_of
-from diffclip.protocol.records import Identity, Record, read_record
+from diffclip.protocol.records import Identity, Record, read_predictions, read_record
 from diffclip.protocol.sources import sources_sha256
 from diffclip.protocol.splits import Split, draw_split, read_split, save_split
 from diffclip.randomness import rng
 from diffclip.scene.card import load_card
 from diffclip.scene.load import load_scene
 from diffclip.scene.scene import PixelIndex, Scene
-from diffclip.scene.store import open_scene, save_scene
+from diffclip.scene.store import open_scene, read_summary, save_scene
 from diffclip.study import layout
 from diffclip.study.cells import Cell, ProtocolName
 
@@ -55,9 +54,8 @@ def prepare_scene(name: str, root: Path) -> Scene:
     path, picture = (root / template.format(scene=card.name) for template in (layout.SCENE, layout.QUICKLOOK))
     sources = sources_sha256(["diffclip.scene.load"])
     origin = sha256_of({"card": card.model_dump(mode="json"), "sources": sources})
-    if path.is_file() and json.loads(path.read_text()).get("origin") == origin:
-        scene = open_scene(path.parent)
-    else:
+    scene = _prepared(path, origin)
+    if scene is None:
         scene = load_scene(card)
         save_scene(scene, path.parent, origin)
         picture.unlink(missing_ok=True)
@@ -67,6 +65,16 @@ def prepare_scene(name: str, root: Path) -> Scene:
 
         quicklook(scene, picture)
     return scene
+
+
+def _prepared(path: Path, origin: str) -> Scene | None:
+    """Return the prepared scene of a `scene.json` if it was made from this origin and can be read."""
+    try:
+        if path.is_file() and read_summary(path.parent).get("origin") == origin:
+            return open_scene(path.parent)
+    except DamagedFileError as error:
+        log.warning(error.again)
+    return None
 
 
 def make_split(
@@ -82,7 +90,12 @@ def make_split(
     """Draw a split and write it below `root`; the file changes only if the split does."""
     split = draw_split(scene, protocol, shots, seed, margin=margin, on_small_class=on_small_class)
     path = root / layout.SPLIT.format(scene=scene.name, protocol=protocol, shots=shots, seed=seed)
-    if not (path.is_file() and read_split(path).sha256 == split.sha256):
+    try:
+        kept = path.is_file() and read_split(path).sha256 == split.sha256
+    except DamagedFileError as error:
+        log.warning(error.again)
+        kept = False
+    if not kept:
         save_split(split, path)
     return split
 
@@ -196,7 +209,7 @@ def _runs(
                     checkpoint,
                     seeds_at_once,
                     embedded_clip=embedded_clip,
-                    answers=_answers(cell, seed, root) if isinstance(method, Outside) else None,
+                    answers=_answers(cell, seed, split, root) if isinstance(method, Outside) else None,
                     cache=root / layout.CACHE,
                 )
             )
@@ -213,14 +226,15 @@ def _embedded_clip(
     return make_embedded_clip(root / layout.EMBEDDED_CLIP, device=device)
 
 
-def _answers(cell: Cell, seed: int, root: Path) -> Path:
-    """Return what a program outside of the suite wrote for a run."""
+def _answers(cell: Cell, seed: int, split: Split, root: Path) -> Path:
+    """Return what a program outside of the suite wrote for a run, and for its very split."""
     path = root / layout.ANSWERS.format(**cell.wildcards(), program=cell.variant, seed=seed)
     if not path.is_file():
         raise UserError(
             f"{path}: no such answers; expected a rule in workflow/outside that makes them for the program "
             f"{cell.variant} (docs/add-a-baseline.md)"
         )
+    check_task(root / layout.TASK.format(**cell.wildcards(), seed=seed), split, path)
     return path
 
 
@@ -242,7 +256,7 @@ def export_tasks(
         identity = Identity(**asdict(Cell(scene.name, protocol, "outside", "default", shots)), seed=seed)
         task = Run(identity, Outside(), scene, split).task
         path = root / layout.TASK.format(scene=scene.name, protocol=protocol, shots=shots, seed=seed)
-        paths.append(export_task(task, split.test, path))
+        paths.append(export_task(task, split, path))
     return paths
 
 
@@ -314,14 +328,14 @@ def _records(runs: Sequence[Run], root: Path) -> list[Record]:
 
 def _finished(run: Run, path: Path) -> Record | None:
     """Return the record at `path` if that run was finished with just what decides it now; failed runs are not."""
-    predictions = path.with_suffix(".npz")
-    if not (path.is_file() and predictions.is_file()):
+    if not path.is_file():
         return None
     try:
         record = read_record(path)
+        if record.status != "ok" or record.fingerprint != run.fingerprint:
+            return None
+        read_predictions(path)
     except UserError as error:
         log.warning("%s; the run is made again", error)
-        return None
-    if record.status != "ok" or record.fingerprint != run.fingerprint:
         return None
     return record

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
-import zipfile
+import math
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from diffclip.errors import UserError
+from diffclip import files
+from diffclip.errors import DamagedFileError, UserError
 
-# What numpy, pandas, json and gzip raise where a file is not whole or not theirs.
-DAMAGED = (OSError, EOFError, KeyError, ValueError, TypeError, zlib.error, zipfile.BadZipFile)
+# What pandas and gzip raise where a file is not whole or not theirs.
+DAMAGED = (OSError, EOFError, ValueError, TypeError, zlib.error)
 
 
 def read_json(path: Path, again: str) -> dict[str, Any]:
@@ -30,13 +31,8 @@ def read_json(path: Path, again: str) -> dict[str, Any]:
     Raises:
         UserError: no such file, or not an object.
     """
-    try:
-        found = json.loads(path.read_bytes())
-    except DAMAGED as error:
-        raise UserError(f"{path}: cannot be read: {error}; {again}") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: found {type(found).__name__}, expected an object; {again}")
-    return found
+    with _told(again):
+        return files.read_json(path)
 
 
 def read_array(path: Path, again: str, mapped: bool = False) -> np.ndarray:
@@ -45,33 +41,27 @@ def read_array(path: Path, again: str, mapped: bool = False) -> np.ndarray:
     Raises:
         UserError: no such file, or no array.
     """
-    try:
-        _expect(path, b"\x93NUMPY", ".npy")
-        return np.load(path, mmap_mode="r" if mapped else None)
-    except DAMAGED as error:
-        raise UserError(f"{path}: cannot be read: {error}; {again}") from None
+    with _told(again):
+        return files.read_array(path, mapped_above=-1 if mapped else math.inf)
 
 
-def read_arrays(path: Path, again: str, keys: Collection[str] | None = None) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, again: str, keys: Collection[str] = ()) -> dict[str, np.ndarray]:
     """Return the arrays of these keys in an .npz file, or all of them.
 
     Raises:
         UserError: no such file, not arrays, or a key is missing.
     """
+    with _told(again):
+        return files.read_arrays(path, *keys)
+
+
+@contextmanager
+def _told(again: str) -> Iterator[None]:
+    """Say of a damaged file how to go on."""
     try:
-        _expect(path, b"PK", ".npz")
-        with np.load(path) as stored:
-            return {key: stored[key] for key in (stored.files if keys is None else keys)}
-    except DAMAGED as error:
-        raise UserError(f"{path}: cannot be read: {error}; {again}") from None
-
-
-def _expect(path: Path, start: bytes, kind: str) -> None:
-    """See that a file starts as its kind does: NumPy takes any other for something unsafe, and says how to run it."""
-    with path.open("rb") as file:
-        found = file.read(len(start))
-    if found != start:
-        raise ValueError(f"found {found!r} at its start, expected {start!r} as in every {kind} file")
+        yield
+    except DamagedFileError as error:
+        raise UserError(f"{error.path}: cannot be read: {error.reason}; {again}") from None
 
 
 def read_table(path: Path, kinds: Mapping[str, str], again: str) -> pd.DataFrame:

@@ -107,6 +107,25 @@ def test_split_writes_what_it_says(diffclip, tiny_card, tmp_path):
         assert stored["margin"] == 3
 
 
+@pytest.mark.parametrize(("words", "margin"), [(["--window", 5], 5), (["--window", 7, "--margin", 2], 2)])
+def test_splits_tasks_and_runs_keep_the_same_margin_by_default(diffclip, tiny_card, tmp_path, words, margin):
+    common = ("--scene", tiny_card, "--protocol", "strict", "--shots", 2, "--out", tmp_path, *words)
+    path = Path(diffclip("split", *common).out.split()[-1])
+    drawn = path.read_bytes()
+    with np.load(path) as stored:
+        assert stored["margin"] == margin
+    assert diffclip("task", *common).status == 0
+    assert diffclip("run", "--method", "nearest_mean", *common).status == 0
+    assert path.read_bytes() == drawn
+
+
+@pytest.mark.parametrize("command", ["split", "task"])
+def test_a_margin_of_nothing_and_an_even_window_are_refused_by_splits_and_tasks(diffclip, tiny_card, tmp_path, command):
+    common = (command, "--scene", tiny_card, "--protocol", "strict", "--shots", 2, "--out", tmp_path)
+    assert diffclip(*common, "--margin", 0).err == "error: --margin: found 0, expected at least 1\n"
+    assert diffclip(*common, "--window", 4).err == "error: --window: found 4, expected an odd number\n"
+
+
 def test_methods_lists_every_method_with_readable_options(diffclip):
     said = diffclip("methods")
     assert said.status == 0

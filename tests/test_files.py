@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from diffclip.files import write_atomically
+from diffclip.errors import DamagedFileError
+from diffclip.files import read_array, read_arrays, read_json, write_atomically
 
 
 def test_folders_are_made_and_the_file_is_readable_by_others(tmp_path: Path):
@@ -49,3 +51,49 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path):
 
     write_atomically(path, look_meanwhile)
     assert path.read_bytes() == b"new"
+
+
+def test_what_was_written_is_read(tmp_path: Path):
+    write_atomically(tmp_path / "one.npy", lambda file: np.save(file, np.arange(5)))
+    write_atomically(tmp_path / "two.npz", lambda file: np.savez(file, a=np.arange(3), b=np.arange(4)))
+    write_atomically(tmp_path / "facts.json", lambda file: file.write(b'{"a": 1}'))
+    assert read_array(tmp_path / "one.npy").tolist() == [0, 1, 2, 3, 4]
+    assert isinstance(read_array(tmp_path / "one.npy", mapped_above=0), np.memmap)
+    assert sorted(read_arrays(tmp_path / "two.npz")) == ["a", "b"]
+    assert list(read_arrays(tmp_path / "two.npz", "b")) == ["b"]
+    assert read_json(tmp_path / "facts.json") == {"a": 1}
+
+
+DAMAGED = {"missing": None, "empty": b"", "text": b"a plain text", "bytes": b"\xff\xfe\x00", "half": b"half"}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+@pytest.mark.parametrize("mapped_above", [0, 1e9])
+def test_a_file_that_cannot_be_read_is_told_by_name_and_never_as_a_pickle(tmp_path: Path, content, mapped_above):
+    array, arrays, facts = (tmp_path / name for name in ("one.npy", "two.npz", "facts.json"))
+    np.save(array, np.arange(100))
+    np.savez_compressed(arrays, a=np.arange(100))
+    facts.write_text('{"a": [1, 2, 3]}')
+    for path, read in (
+        (array, lambda path: read_array(path, mapped_above=mapped_above)),
+        (arrays, lambda path: read_arrays(path, "a")),
+        (facts, read_json),
+    ):
+        whole = path.read_bytes()
+        path.unlink()
+        if content is not None:
+            path.write_bytes(whole[: len(whole) // 2] if content == b"half" else content)
+        with pytest.raises(DamagedFileError) as error:
+            read(path)
+        assert str(error.value).startswith(f"{path}: damaged: ")
+        assert str(error.value).endswith("remove it and run the study again, which makes it anew")
+        assert "pickle" not in str(error.value)
+
+
+def test_arrays_without_the_one_and_files_that_hold_no_object_are_damaged(tmp_path: Path):
+    np.savez(tmp_path / "two.npz", a=np.arange(3))
+    (tmp_path / "facts.json").write_text("[1]")
+    with pytest.raises(DamagedFileError, match=r"two\.npz: damaged: .*'?b\b"):
+        read_arrays(tmp_path / "two.npz", "b")
+    with pytest.raises(DamagedFileError, match=r"facts\.json: damaged: found list, expected an object"):
+        read_json(tmp_path / "facts.json")

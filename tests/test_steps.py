@@ -139,6 +139,46 @@ def test_a_record_without_predictions_is_made_again(study: Study):
     assert sorted(study.files()) == ["seed-0.json", "seed-0.npz"]
 
 
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [truncated, lambda path: path.write_text("a plain text")])
+def test_a_run_with_damaged_predictions_is_made_again_with_a_warning(study: Study, caplog, damage):
+    (record,) = study.run([0])
+    path = (study.root / CELL.record(0)).with_suffix(".npz")
+    whole = path.read_bytes()
+    damage(path)
+    (again,) = study.run([0])
+    assert again.metrics == record.metrics
+    assert path.read_bytes() == whole
+    assert f"{path}: no predictions beside the record: found no whole .npz file; the run is made again" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["scene.json", "hsi.npy", "labels.npy"])
+@pytest.mark.parametrize("damage", [truncated, Path.unlink, lambda path: path.write_text("{}")])
+def test_a_damaged_scene_is_loaded_again_with_a_warning(study: Study, caplog, name, damage):
+    (record,) = study.run([0])
+    path = study.root / "scenes" / "tiny" / name
+    whole = path.read_bytes()
+    damage(path)
+    assert study.run([0]) == [record]
+    assert path.read_bytes() == whole
+    silent = name == "scene.json" and damage is not truncated
+    assert silent or f"{path}: damaged: " in caplog.text
+
+
+def test_a_damaged_split_is_written_again_with_a_warning(study: Study, caplog):
+    study.run([0])
+    path = study.root / "splits" / "tiny" / "paper" / "shots-3" / "seed-0.npz"
+    whole = path.read_bytes()
+    for damage in (truncated, lambda path: path.write_text("a plain text")):
+        damage(path)
+        study.run([0])
+        assert path.read_bytes() == whole
+    assert caplog.text.count(f"{path}: damaged: found no whole .npz file; it is made again") == 2
+
+
 def test_a_scene_is_loaded_once_and_then_read_as_it_was(study: Study, monkeypatch):
     first = steps.prepare_scene(str(study.card), study.root)
 

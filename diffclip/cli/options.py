@@ -47,8 +47,7 @@ def method_of(
 
     if not re.fullmatch(VARIANT_NAME, variant):
         raise UserError(f"--variant: found {variant!r}, expected letters, digits, _, ., + and -, no sign first")
-    if window < 1 or window % 2 == 0:
-        raise UserError(f"--window: found {window}, expected an odd number")
+    _check_window(window)
     if not 0 <= mask_ratio < 1:
         raise UserError(f"--mask-ratio: found {mask_ratio}, expected 0 <= ratio < 1")
     if not fits_in_a_name(mask_ratio):
@@ -63,12 +62,21 @@ def method_of(
     return made, cell_window, mask_ratio if "mask_ratio" in axes else None
 
 
-def margin_of(made: Method, protocol: str, margin: int | None, window: int, cell_window: int | None) -> int:
-    """Return the margin asked for, or by default the window, and no less than keeps windows of the method apart."""
-    reach = made.window_reach(cell_window)
+def _check_window(window: int) -> None:
+    if window < 1 or window % 2 == 0:
+        raise UserError(f"--window: found {window}, expected an odd number")
+
+
+def margin_of(
+    protocol: str, margin: int | None, window: int, made: Method | None = None, cell_window: int | None = None
+) -> int:
+    """Return the margin asked for, or by default the window, and no less than keeps windows of a method apart."""
+    _check_window(window)
+    reach = made.window_reach(cell_window) if made else 0
     least = 2 * reach + 1
     if margin is not None and protocol == "strict" and margin < least:
-        raise UserError(f"--margin: found {margin}, expected at least {least}: {made.title} looks {reach} pixels far")
+        looks = f": {made.title} looks {reach} pixels far" if made else ""
+        raise UserError(f"--margin: found {margin}, expected at least {least}{looks}")
     return margin or max(window, least)
 
 

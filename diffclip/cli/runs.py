@@ -56,7 +56,7 @@ def run(
     from diffclip.steps import run_cell
 
     made, cell_window, cell_ratio = method_of(method, variant, options, window, mask_ratio)
-    margin = margin_of(made, protocol, margin, window, cell_window)
+    margin = margin_of(protocol, margin, window, made, cell_window)
     cell = Cell(load_card(scene).name, protocol, method, variant, shots, cell_window, cell_ratio)
     records = run_cell(
         cell,
@@ -132,7 +132,7 @@ def inspect(
     from diffclip.steps import inspect_run
 
     made, cell_window, cell_ratio = method_of(method, variant, options, window, mask_ratio)
-    margin = margin_of(made, protocol, margin, window, cell_window)
+    margin = margin_of(protocol, margin, window, made, cell_window)
     cell = Cell(load_card(scene).name, protocol, method, variant, shots, cell_window, cell_ratio)
     path = inspect_run(
         cell,

@@ -8,8 +8,21 @@ from typing import Annotated
 import typer
 
 from diffclip.cli.app import app
-from diffclip.cli.options import OnSmallClass, Out, Protocol, SceneName, Seeds, Shots, seeds_of, touch
+from diffclip.cli.options import (
+    Margin,
+    OnSmallClass,
+    Out,
+    Protocol,
+    SceneName,
+    Seeds,
+    Shots,
+    margin_of,
+    seeds_of,
+    touch,
+)
 from diffclip.study import layout
+
+WindowOfMargin = Annotated[int, typer.Option(help="side of the window in pixels, which the margin is by default")]
 
 
 @app.command()
@@ -45,14 +58,15 @@ def split(
     protocol: Protocol,
     shots: Shots,
     seeds: Seeds = "0",
-    margin: Annotated[int, typer.Option(min=1, help="strict: least distance of training and test pixels")] = 1,
+    window: WindowOfMargin = 11,
+    margin: Margin = None,
     on_small_class: OnSmallClass = "error",
     out: Out = Path("results/run"),
 ) -> None:
     """Draw training and test pixels and write them (.npz: train, test, skipped, margin)."""
     from diffclip.steps import make_split, prepare_scene
 
-    wanted = seeds_of(seeds)
+    wanted, margin = seeds_of(seeds), margin_of(protocol, margin, window)
     prepared = prepare_scene(scene, out)
     for seed in wanted:
         drawn = make_split(prepared, protocol, shots, seed, out, margin=margin, on_small_class=on_small_class)
@@ -67,7 +81,8 @@ def task(
     protocol: Protocol = "paper",
     shots: Annotated[int | None, typer.Option(min=1, help="as for split; left out: write the imagery alone")] = None,
     seeds: Seeds = "0",
-    margin: Annotated[int, typer.Option(min=1, help="strict: least distance of training and test pixels")] = 1,
+    window: WindowOfMargin = 11,
+    margin: Margin = None,
     on_small_class: OnSmallClass = "error",
     out: Out = Path("results/run"),
 ) -> None:
@@ -75,6 +90,7 @@ def task(
     from diffclip.steps import export_tasks, prepare_scene
 
     wanted = seeds_of(seeds) if shots is not None else []
+    margin = margin_of(protocol, margin, window)
     prepared = prepare_scene(scene, out)
     paths = export_tasks(prepared, protocol, shots or 1, wanted, out, margin=margin, on_small_class=on_small_class)
     imagery = out / layout.TASK_IMAGERY.format(scene=prepared.name)

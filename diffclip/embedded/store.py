@@ -12,10 +12,10 @@ from typing import Any
 from diffclip.device import device_name
 from diffclip.embedded.recipe import ARCHITECTURE, Recipe
 from diffclip.errors import UserError
-from diffclip.files import write_atomically
+from diffclip.files import read_json, write_atomically
 from diffclip.language.weights import FOLDER_CONFIG, FOLDER_WEIGHTS
 from diffclip.protocol import provenance
-from diffclip.protocol.checkpoints import Checkpoint
+from diffclip.protocol.checkpoints import Checkpoint, vouched_for
 from diffclip.protocol.sources import sources_sha256
 from diffclip.scene.card import SceneCard, SimulatedCard
 
@@ -31,7 +31,7 @@ def log_in(folder: Path) -> Path:
 
 def measured_in(folder: Path) -> dict[str, Any]:
     """Return what was measured when the embedded CLIP in `folder` was made: loss, parameters, zero-shot accuracy."""
-    return json.loads(log_in(folder).read_text())["measured"]
+    return read_json(log_in(folder))["measured"]
 
 
 def refuse_seen(card: SceneCard, recipe: Recipe | None = None) -> None:
@@ -59,10 +59,7 @@ def find_embedded_clip(folder: Path, recipe: Recipe) -> Checkpoint | None:
     files = [folder / name for name in (FOLDER_CONFIG, FOLDER_WEIGHTS)]
     if not all(path.is_file() for path in (*files, log_in(folder))):
         return None
-    found = json.loads(log_in(folder).read_text())
-    if found["fingerprint"] != _fingerprint(recipe):
-        return None
-    return Checkpoint(files[1], found["fingerprint"], found["seconds"])
+    return vouched_for(files[1], log_in(folder), _fingerprint(recipe))
 
 
 def make_embedded_clip(folder: Path, *, device: str, recipe: Recipe | None = None) -> Checkpoint:
@@ -89,6 +86,7 @@ def make_embedded_clip(folder: Path, *, device: str, recipe: Recipe | None = Non
     made = Checkpoint(folder / FOLDER_WEIGHTS, fingerprint, time.perf_counter() - start)
     story = {
         "fingerprint": made.fingerprint,
+        "sha256": made.sha256,
         "seconds": made.seconds,
         "device": device,
         "device_name": device_name(device),

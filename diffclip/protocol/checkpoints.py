@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from diffclip.device import device_name
-from diffclip.errors import UserError
-from diffclip.files import write_atomically
+from diffclip.errors import DamagedFileError, UserError
+from diffclip.files import read_json, write_atomically
 from diffclip.protocol import provenance
 from diffclip.protocol.method import Pretraining
 from diffclip.protocol.sources import sources_sha256
@@ -79,10 +79,28 @@ def find_checkpoint(
     """Return the checkpoint at `path` if it is there and was decided by just these settings, scene and sources."""
     if not (path.is_file() and log_of(path).is_file()):
         return None
-    found = json.loads(log_of(path).read_text())
-    if found["fingerprint"] != _fingerprint(pretraining, scene_sha256, seed, seeds_at_once):
+    return vouched_for(path, log_of(path), _fingerprint(pretraining, scene_sha256, seed, seeds_at_once))
+
+
+def vouched_for(weights: Path, story: Path, fingerprint: str) -> Checkpoint | None:
+    """Return the checkpoint whose log (JSON) tells of this fingerprint and of just these weights.
+
+    Damaged files are warned of by name: the checkpoint is to be made again.
+    """
+    try:
+        found = read_json(story)
+        if missing := {"fingerprint", "seconds"} - found.keys():
+            raise DamagedFileError(story, f"found no {min(missing)}")
+        if found["fingerprint"] != fingerprint:
+            return None
+        checkpoint = Checkpoint(weights, found["fingerprint"], found["seconds"])
+        # Older logs hold no checksum of the weights.
+        if found.get("sha256", checkpoint.sha256) != checkpoint.sha256:
+            raise DamagedFileError(weights, f"found other weights than those that {story.name} tells of")
+    except DamagedFileError as error:
+        log.warning(error.again)
         return None
-    return Checkpoint(path, found["fingerprint"], found["seconds"])
+    return checkpoint
 
 
 def make_checkpoints(
@@ -145,8 +163,10 @@ def _made(
     made = {}
     for (seed, path), curves in zip(paths.items(), measured, strict=True):
         fingerprint = _fingerprint(pretraining, scene.sha256, seed, seeds_at_once)
+        made[seed] = Checkpoint(path, fingerprint, seconds)
         story = {
             "fingerprint": fingerprint,
+            "sha256": made[seed].sha256,
             "seconds": seconds,
             "seeds_together": len(paths),
             "device": device,
@@ -160,7 +180,6 @@ def _made(
         }
         text = json.dumps(story, indent=1) + "\n"
         write_atomically(log_of(path), partial(_write, text))
-        made[seed] = Checkpoint(path, fingerprint, seconds)
     return made
 
 

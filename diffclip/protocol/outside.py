@@ -6,17 +6,21 @@ A program, in any language and environment, reads two .npz files and writes one 
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from diffclip.errors import UserError
-from diffclip.files import write_atomically
+from diffclip.errors import DamagedFileError, UserError
+from diffclip.files import read_arrays, write_atomically
 from diffclip.protocol.method import Method, Scores
+from diffclip.protocol.splits import Split
 from diffclip.protocol.task import FewShotTask
 from diffclip.scene.scene import Imagery, PixelIndex
+
+log = logging.getLogger(__name__)
 
 
 class Outside(Method):
@@ -89,11 +93,14 @@ def read_answers(path: Path, classes: np.ndarray, n_pixels: int) -> tuple[PixelI
         (n,) flat positions, and (n, K) scores; a label alone scores 1 among zeros.
 
     Raises:
-        UserError: no such file or header, or values that are no pixels, classes or finite scores.
+        UserError: no such file or header, no UTF-8, or values that are no pixels, classes or finite scores.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such answers; a rule in workflow/outside makes them, see docs/add-a-baseline.md")
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: found bytes that are no UTF-8 (from {error.start} on), expected text") from None
     header = [word.strip() for word in lines[0].split(",")] if lines else []
     of_scores = ["pixel", *map(str, classes)]
     if header not in (["pixel", "label"], of_scores):
@@ -128,10 +135,11 @@ def export_imagery(imagery: Imagery, path: Path) -> Path:
     unknown; `sha256` of the two arrays.
     """
     digest = hashlib.sha256(imagery.hsi.tobytes() + imagery.aux.tobytes()).hexdigest()
-    if path.is_file():
-        with np.load(path) as stored:
-            if str(stored["sha256"]) == digest:
-                return path
+    try:
+        if path.is_file() and str(read_arrays(path, "sha256")["sha256"]) == digest:
+            return path
+    except DamagedFileError as error:
+        log.warning(error.again)
     arrays = {
         "hsi": imagery.hsi,
         "aux": imagery.aux,
@@ -142,22 +150,45 @@ def export_imagery(imagery: Imagery, path: Path) -> Path:
     return write_atomically(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
 
-def export_task(task: FewShotTask, test_pixels: PixelIndex, path: Path) -> Path:
+def export_task(task: FewShotTask, split: Split, path: Path) -> Path:
     """Write a task without its imagery as .npz; return `path`. No label of a test pixel is in it.
 
     Keys: `train_pixels` (n,), flat positions (row * W + column), and `train_labels` (n,), their classes; `test_pixels`
     (m,), the positions to classify; `classes` (K,), the class numbers, with `class_names` and `class_descriptions`
-    (empty where the scene has none); `shape` (H, W); `shots`; `seed`, for the program's own randomness.
+    (empty where the scene has none); `shape` (H, W); `shots`; `seed`, for the program's own randomness; `split_sha256`,
+    by which `check_task` knows the split.
     """
     arrays = {
         "train_pixels": task.train_pixels,
         "train_labels": task.train_labels,
-        "test_pixels": test_pixels,
+        "test_pixels": split.test,
         "classes": task.classes,
         "class_names": np.array(task.class_names, dtype=np.str_),
         "class_descriptions": np.array(task.class_descriptions, dtype=np.str_),
         "shape": np.array(task.scene.shape),
         "shots": np.array(task.shots),
         "seed": np.array(task.seed),
+        "split_sha256": np.array(split.sha256),
     }
     return write_atomically(path, lambda file: np.savez_compressed(file, **arrays))  # type: ignore[arg-type]
+
+
+def check_task(path: Path, split: Split, answers: Path) -> None:
+    """Refuse answers to a task of another split than they are to be scored on.
+
+    Args:
+        path: the task that the program answered, as `export_task` wrote it.
+        split: of the run that is to be scored.
+        answers: the .csv that the program wrote.
+
+    Raises:
+        UserError: no such task, or one of another split.
+    """
+    margin = "" if split.margin is None else f", whose margin is {split.margin}"
+    expected = f"expected that of this run{margin}; export the task with 'diffclip task' and answer it again"
+    try:
+        found = str(read_arrays(path, "split_sha256")["split_sha256"])
+    except DamagedFileError as error:
+        raise UserError(f"{answers}: found no task that it answers ({path}: {error.reason}), {expected}") from None
+    if found != split.sha256:
+        raise UserError(f"{answers}: answers the task {path}: split_sha256: found that of another split, {expected}")

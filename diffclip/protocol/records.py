@@ -6,7 +6,6 @@ Percentages everywhere: overall, average and per-class accuracy, macro F1 and ka
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +13,8 @@ import numpy as np
 from jaxtyping import Float16, Int32, UInt8
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from diffclip.errors import UserError
-from diffclip.files import write_atomically
+from diffclip.errors import DamagedFileError, UserError
+from diffclip.files import read_arrays, write_atomically
 from diffclip.validation import problems
 
 
@@ -173,10 +172,13 @@ def write_predictions(
 
 
 def read_predictions(record: Path) -> dict[str, np.ndarray]:
-    """Return `pixels`, `predicted` and `confidence` that lie beside a record (see `write_predictions`)."""
+    """Return `pixels`, `predicted` and `confidence` that lie beside a record (see `write_predictions`).
+
+    Raises:
+        UserError: no such file, or not whole.
+    """
     path = record.with_suffix(".npz")
     try:
-        with np.load(path) as stored:
-            return {key: stored[key] for key in ("pixels", "predicted", "confidence")}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: no predictions beside the record: {error}") from None
+        return read_arrays(path, "pixels", "predicted", "confidence")
+    except DamagedFileError as error:
+        raise UserError(f"{path}: no predictions beside the record: {error.reason}") from None

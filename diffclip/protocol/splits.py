@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Int, Int64
 from scipy.ndimage import distance_transform_cdt
 
-from diffclip.errors import UserError
-from diffclip.files import write_atomically
+from diffclip.errors import DamagedFileError, UserError
+from diffclip.files import read_arrays, write_atomically
 from diffclip.randomness import rng
 from diffclip.scene.scene import PixelIndex, Scene
 
@@ -27,7 +27,7 @@ ProtocolName = Literal["paper", "standard", "strict"]
 
 # paper: validation labels are so many pixels, out of this share of the labelled pixels that do not train.
 _VALIDATION, _POOL = 200, 0.2
-# strict: draws with two places per class, then with one, before the best draw so far is taken.
+# strict: draws with two places per class (from two shots on), then with one, before the best draw so far is taken.
 _DRAWS = {2: 25, 1: 75}
 # strict: a draw is taken at once when every class keeps this share of its pixels for testing.
 _KEEP = 0.25
@@ -180,9 +180,10 @@ def _strict(
         if least >= _KEEP:
             break
     if best is None or most <= 0.0:
+        draws = sum(number for places, number in _DRAWS.items() if places <= shots)
         lost = ", ".join(f"{k} ({scene.class_names[k - 1]})" for k in classes[best_kept == 0])
         raise UserError(
-            f"scene {scene.name}: protocol strict, {shots} shots, seed {seed}: no draw out of {sum(_DRAWS.values())} "
+            f"scene {scene.name}: protocol strict, {shots} shots, seed {seed}: no draw out of {draws} "
             f"leaves test pixels {margin} or more away from all training pixels; class {lost} was left with none in "
             "the best; use a smaller margin (smaller windows) or fewer shots"
         )
@@ -256,13 +257,20 @@ def save_split(split: Split, path: Path) -> None:
 
 
 def read_split(path: Path) -> Split:
-    """Read what `save_split` wrote."""
+    """Read what `save_split` wrote.
+
+    Raises:
+        UserError: no such file.
+        DamagedFileError: it cannot be read.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such split; make it with 'diffclip split'")
-    with np.load(path) as stored:
-        return Split(
-            stored["train"].astype(np.int64),
-            stored["test"].astype(np.int64),
-            tuple(int(k) for k in stored["skipped"]),
-            int(stored["margin"]) if "margin" in stored else None,
-        )
+    stored = read_arrays(path)
+    if missing := {"train", "test", "skipped"} - stored.keys():
+        raise DamagedFileError(path, f"found no {min(missing)}")
+    return Split(
+        stored["train"].astype(np.int64),
+        stored["test"].astype(np.int64),
+        tuple(int(k) for k in stored["skipped"]),
+        int(stored["margin"]) if "margin" in stored else None,
+    )

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from diffclip.errors import UserError
-from diffclip.files import write_atomically
+from diffclip.errors import DamagedFileError, UserError
+from diffclip.files import read_array, read_json, write_atomically
 from diffclip.scene import mapped
 from diffclip.scene.scene import Scene, SceneInfo
 
@@ -68,27 +68,38 @@ def _write_array(array: np.ndarray, file: BinaryIO) -> None:
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """Return the contents of a prepared scene's `scene.json`."""
+    """Return the contents of a prepared scene's `scene.json`.
+
+    Raises:
+        UserError: no such file.
+        DamagedFileError: it cannot be read.
+    """
     path = folder / "scene.json"
     if not path.is_file():
         raise UserError(f"{path}: not found, expected a prepared scene; make it with 'diffclip scene NAME --out …'")
-    return json.loads(path.read_text())
-
-
-def _loaded(path: Path) -> np.ndarray:
-    """Read an array, or map it where it is too large to be read."""
-    return np.load(path, mmap_mode="r" if path.stat().st_size > mapped.MAPPED_ABOVE else None)
+    return read_json(path)
 
 
 def open_scene(folder: Path) -> Scene:
-    """Read a prepared scene, as `save_scene` wrote it; rasters above `mapped.MAPPED_ABOVE` bytes stay on disk."""
+    """Read a prepared scene, as `save_scene` wrote it; rasters above `mapped.MAPPED_ABOVE` bytes stay on disk.
+
+    Raises:
+        UserError: no prepared scene.
+        DamagedFileError: one of its files is missing or cannot be read.
+    """
     found = read_summary(folder)
-    info: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in found["info"].items()
+    arrays = {
+        key: read_array(folder / f"{key}.npy", mapped_above=mapped.MAPPED_ABOVE) for key in ("hsi", "aux", "labels")
     }
-    arrays = {key: _loaded(folder / f"{key}.npy") for key in ("hsi", "aux", "labels")}
-    masks = {key: np.load(path) for key in _OPTIONAL if (path := folder / f"{key}.npy").is_file()}
-    scene = Scene(found["name"], **arrays, class_names=tuple(found["class_names"]), info=SceneInfo(**info), **masks)
-    # Known from when it was written; hashing a large scene again would cost every job a second.
-    scene.__dict__["sha256"] = found["sha256"]
+    masks = {key: read_array(path) for key in _OPTIONAL if (path := folder / f"{key}.npy").is_file()}
+    try:
+        info: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in found["info"].items()
+        }
+        names = tuple(found["class_names"])
+        scene = Scene(found["name"], **arrays, class_names=names, info=SceneInfo(**info), **masks)
+        # Known from when it was written; hashing a large scene again would cost every job a second.
+        scene.__dict__["sha256"] = found["sha256"]
+    except (KeyError, TypeError, AttributeError, UserError) as error:
+        raise DamagedFileError(folder / "scene.json", f"with the arrays beside it no scene: {error}") from None
     return scene

@@ -49,6 +49,13 @@ def test_wrong_answers_are_refused_with_what_was_expected(tmp_path, lines, messa
         read_answers(answers(tmp_path, *lines), CLASSES, 10)
 
 
+def test_answers_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "answers.csv"
+    path.write_bytes("pixel,label\n0,1\n".encode("utf-16"))
+    with pytest.raises(UserError, match=r"answers\.csv: found bytes that are no UTF-8 \(from 0 on\), expected text"):
+        read_answers(path, CLASSES, 10)
+
+
 @pytest.fixture
 def exported(tiny_card, tmp_path):
     """The study's folder with one task, its scene, and a function that scores the program's answers."""
@@ -70,7 +77,7 @@ def test_a_task_holds_the_run_and_no_label_of_a_test_pixel(exported, tmp_path):
     labelled = np.flatnonzero(scene.labels)
     np.testing.assert_array_equal(np.sort(np.concatenate([task["train_pixels"], task["test_pixels"]])), labelled)
     of_pixels, of_classes = ["test_pixels", "train_labels", "train_pixels"], ["class_descriptions", "class_names"]
-    assert sorted(task) == [*of_classes, "classes", "seed", "shape", "shots", *of_pixels]
+    assert sorted(task) == [*of_classes, "classes", "seed", "shape", "shots", "split_sha256", *of_pixels]
     with np.load(tmp_path / "tasks/tiny/imagery.npz") as imagery:
         np.testing.assert_array_equal(imagery["hsi"], scene.hsi)
         assert sorted(imagery) == ["aux", "aux_names", "hsi", "sha256", "wavelengths"]
@@ -101,3 +108,34 @@ def test_answers_are_scored_into_a_record_again_when_they_change(exported):
     path.write_text("\n".join(["pixel,label", *lines[1:]]))
     with pytest.raises(UserError, match=f"found no answer for pixel {task['test_pixels'][0]} and 0 more"):
         score()
+
+
+def test_answers_to_a_task_of_another_split_are_refused(tiny_card, tmp_path):
+    strict = Cell("tiny", "strict", "outside", "mine", 3)
+    scene = steps.prepare_scene(str(tiny_card), tmp_path)
+    path = tmp_path / layout.ANSWERS.format(**strict.wildcards(), program="mine", seed=0)
+    path.parent.mkdir(parents=True)
+    lines = [f"{pixel},{label}" for pixel, label in enumerate(scene.labels.ravel()) if label]
+    path.write_text("\n".join(["pixel,label", *lines]))
+
+    def score():
+        (record,) = steps.run_cell(strict, [0], tmp_path, options={"reach": 0}, margin=3, card=str(tiny_card))
+        return record
+
+    with pytest.raises(UserError, match="found no task that it answers .*expected that of this run, whose margin is 3"):
+        score()
+    (task,) = steps.export_tasks(scene, "strict", 3, [0], tmp_path, margin=1)
+    with pytest.raises(UserError, match=f"csv: answers the task {task}: .*another split, .*margin is 3; export"):
+        score()
+    assert not (tmp_path / "records").exists()
+    steps.export_tasks(scene, "strict", 3, [0], tmp_path, margin=3)
+    assert score().split.margin == 3
+
+
+def test_damaged_imagery_is_written_again_with_a_warning(exported, tmp_path, caplog):
+    path = tmp_path / "tasks/tiny/imagery.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    export_imagery(exported[0].imagery, path)
+    assert path.read_bytes() == whole
+    assert f"{path}: damaged: found no whole .npz file; it is made again" in caplog.text

@@ -118,8 +118,10 @@ def test_strict_that_cannot_be_kept_names_the_class_it_would_lose(scene_of):
     labels = np.zeros((40, 40), dtype=np.int16)
     labels[:, :15], labels[:, 25:] = 1, 3
     labels[18:21, 18:21] = 2  # nine pixels, none ever 5 away from another
-    with pytest.raises(UserError, match=r"scene map: protocol strict, 2 shots, seed 0: .* class 2 \(class 2\)"):
-        draw_split(scene_of(labels), "strict", 2, 0, margin=5)
+    for shots, draws in ((2, 100), (1, 75)):
+        said = rf"scene map: protocol strict, {shots} shots, seed 0: no draw out of {draws} .* class 2 \(class 2\)"
+        with pytest.raises(UserError, match=said):
+            draw_split(scene_of(labels), "strict", shots, 0, margin=5)
 
 
 def test_strict_finds_the_rare_draw_that_keeps_a_small_class(scene_of):

@@ -42,6 +42,16 @@ def _named(paths: Iterable[Path]) -> list[str]:
     return [str(path.relative_to(here) if path.is_relative_to(here) else path) for path in paths]
 
 
+# How the record of a failed run says so, in its first lines.
+_FAILED = '"status": "failed"'
+
+
+def _failed(record: Path) -> bool:
+    """Return whether a record is that of a failed run, without reading all of it: a study may have thousands."""
+    with record.open("rb") as file:
+        return _FAILED.encode() in file.read(64)
+
+
 class StudyJobs:
     """A study as Snakemake's rules see it: attributes are constants, methods are input and params functions."""
 
@@ -72,6 +82,25 @@ class StudyJobs:
     def records(self) -> list[str]:
         """Every record of the study."""
         return [f"{self.root}/{cell.record(seed)}" for cell in self._cells.values() for seed in self.seeds]
+
+    @cached_property
+    def drawn(self) -> list[str]:
+        """Every split of the study."""
+        found = (
+            layout.SPLIT.format(**cell.wildcards(), seed=seed) for cell in self._cells.values() for seed in self.seeds
+        )
+        return [f"{self.root}/{path}" for path in dict.fromkeys(found)]
+
+    def failures(self) -> str:
+        """Return how many of the study's runs failed, one of their records, and how to make them again; or ""."""
+        failed = [path for path in map(Path, self.records) if path.is_file() and _failed(path)]
+        if not failed:
+            return ""
+        remove = f"grep -rl '{_FAILED}' {self.root}/records --include='*.json' | xargs rm"
+        return (
+            f"{len(failed)} of {len(self.records)} runs failed, one is {failed[0]}; to make them again, remove their "
+            f"records and make the study again: {remove}"
+        )
 
     def undo_touches(self, since: float) -> Iterator[str]:
         """Give back their age to records that were made before `since` (seconds of the epoch) and touched after it.

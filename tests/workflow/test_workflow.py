@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -163,11 +164,33 @@ def test_a_failing_run_leaves_a_record_and_the_tables_say_so(finished: Project) 
     hook = '"""Average the features of every class."""'
     fault = f"{hook}\n        if task.seed == 1:\n            raise RuntimeError('broken')"
     finished.edit("baselines/nearest_mean.py", lambda text: text.replace(hook, fault))
-    finished.snakemake("tables")
+    done = finished.snakemake("tables")
     records = {path: json.loads(text) for path, text in finished.records().items() if "nearest_mean" in path.parts}
     assert {record["status"] for path, record in records.items() if path.name == "seed-1.json"} == {"failed"}
     assert {record["status"] for path, record in records.items() if path.name == "seed-0.json"} == {"ok"}
     assert "1 of 2" in (finished.root / "results/tiny/tables/toy_paper_main.md").read_text()
+    # What is said of failed runs makes them again, and no other.
+    (said,) = re.findall(rf"^2 of {2 * CELLS} runs failed, one is results/tiny/records/.*$", done.stderr, re.MULTILINE)
+    subprocess.run(said.rpartition("make the study again: ")[2], shell=True, cwd=finished.root, check=True)
+    assert {path for path in records if path not in finished.records()} == {
+        path for path, record in records.items() if record["status"] == "failed"
+    }
+    assert jobs(finished.planned())["method"] == 2
+
+
+def test_missing_records_and_splits_are_made_again_and_no_others(finished: Project) -> None:
+    before = finished.records()
+    results = finished.root / "results/tiny"
+    lost = next(path for path in before if "svm" in path.parts)
+    (results / "records" / lost).unlink()
+    assert jobs(finished.planned())["method"] == 1
+    finished.snakemake("--until", "method")
+    after = finished.records()
+    assert {path for path in before if after[path] != before[path]} == {lost}
+    (results / "splits/toy/strict/shots-2/seed-0.npz").unlink()
+    assert jobs(finished.planned())["split"] == 1
+    shutil.rmtree(results / "records")
+    assert jobs(finished.planned())["method"] == CELLS
 
 
 def test_records_that_come_back_after_a_killed_job_are_still_to_be_made_again(finished: Project) -> None:

@@ -44,11 +44,19 @@ def end_pauses():
             thread.cancel()
 
 
+def tell_failures():
+    """Say how many runs failed: their jobs did not."""
+    if failures := study.failures():
+        logger.error(failures)
+
+
 onsuccess:
     end_pauses()
+    tell_failures()
 
 
 onerror:
     end_pauses()
+    tell_failures()
     for record in study.undo_touches(STARTED):
         workflow.persistence.cleanup_metadata(IOFile(record))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -310,6 +311,29 @@ def test_estimate_tells_hours_and_disk_and_what_was_never_measured(diffclip):
     (nearest,) = (line for line in said.out.splitlines() if line.startswith("nearest_mean"))
     assert "(12)" in nearest
     assert f"measured in: {table}" in said.out
+
+
+def test_estimate_tells_of_each_sum_how_many_runs_it_is_of_and_what_is_left_out(diffclip, tmp_path):
+    study, table = tmp_path / "study.yaml", tmp_path / "runs.csv"
+    methods = "{svm: {means: }, nearest_mean: , lda: }"
+    study.write_text(f"study: x\nscenes: [simulated]\nprotocols: [paper]\nshots: [2]\nseeds: 3\nmethods: {methods}\n")
+    heads = "scene,status,method,protocol,shots,window,train_pixels,test_pixels,parameters,options,device,device_name"
+    rows = [
+        f"simulated,ok,{method},paper,2,,20,100,,{{}},{device},Some,,36,0"
+        for method, device in (("svm", "cpu"), ("nearest_mean", "cpu"), ("svm", "cuda"))
+    ]
+    table.write_text("\n".join([f"{heads},pretrain_seconds,fit_seconds,predict_seconds", *rows]))
+    lines = diffclip("estimate", "--configfile", study, "--measured", table).out.splitlines()
+    (total,) = (line for line in lines if line.startswith("all that were measured"))
+    assert re.split(r"  +", total) == ["all that were measured", "6 of 9", "0.06 for 6 runs", "0.03 for 3 runs"]
+    assert "never measured with these options, and not in the hours: lda (default)" in lines
+    assert "not measured on Some (cuda), and not in its hours: nearest_mean (default)" in lines
+    assert not [line for line in lines if line.startswith("not measured on Some (cpu)")]
+    table.write_text(f"{heads},pretrain_seconds,fit_seconds,predict_seconds\n")
+    said = diffclip("estimate", "--configfile", study, "--measured", table).out
+    assert "disk: not known, as no run was measured\n" in said
+    assert "0 of 9" in said
+    assert "mean is taken" not in said
 
 
 def test_a_new_baseline_runs_at_once_and_is_not_written_twice(diffclip, tiny_card, tmp_path, monkeypatch):

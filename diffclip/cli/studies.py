@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from diffclip.cli.app import app
+
+if TYPE_CHECKING:
+    from diffclip.study.estimate import Row
 
 
 @app.command()
@@ -62,19 +66,38 @@ def estimate(
     total = [
         "all that were measured",
         "",
-        sum(row.runs for row in found.rows),
-        *(f"{sum(row.hours.get(device, 0.0) for row in found.rows):.2f}" for device in found.devices),
+        f"{_runs(found.told())} of {_runs(found.rows)}",
+        *(
+            f"{sum(row.hours[device] for row in found.told(device)):.2f} for {_runs(found.told(device))} runs"
+            for device in found.devices
+        ),
     ]
     heads = ["method", "variant", "runs", *(f"hours on {device} (runs measured)" for device in found.devices)]
     typer.echo(tabulate([*rows, total], heads, disable_numparse=True))
     typer.echo(f"{found.checkpoints * len(study.seeds)} checkpoints, each made once; {found.jobs} jobs")
-    typer.echo(f"disk: {found.disk / 1e9:.2f} GB of records, predictions and checkpoints, prepared scenes not counted")
-    unmeasured = [f"{row.method} ({row.variant})" for row in found.rows if not row.hours]
+    if found.disk is None:
+        typer.echo("disk: not known, as no run was measured")
+    else:
+        left_out = "prepared scenes and checkpoints of what was never measured not counted"
+        typer.echo(f"disk: {found.disk / 1e9:.2f} GB of records, predictions and checkpoints; {left_out}")
+    unmeasured = [row for row in found.rows if row not in found.told()]
     if unmeasured:
-        typer.echo(f"never measured with these options, and not in the hours: {', '.join(unmeasured)}")
-    if found.guessed:
+        typer.echo(f"never measured with these options, and not in the hours: {_names(unmeasured)}")
+    for device in found.devices:
+        elsewhere = [row for row in found.told() if device not in row.hours]
+        if elsewhere:
+            typer.echo(f"not measured on {device}, and not in its hours: {_names(elsewhere)}")
+    if found.guessed and found.disk is not None:
         typer.echo(f"test pixels not known, the measured runs' mean is taken: {', '.join(found.guessed)}")
     typer.echo(f"measured in: {', '.join(map(str, tables)) or 'nothing'}; one process at a time, start-up not counted")
+
+
+def _runs(rows: Iterable[Row]) -> int:
+    return sum(row.runs for row in rows)
+
+
+def _names(rows: Iterable[Row]) -> str:
+    return ", ".join(f"{row.method} ({row.variant})" for row in rows)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,8 @@ class Estimate:
         devices: that something was measured on.
         checkpoints: how many are made, each once.
         jobs: that train or test, each of which starts a process.
-        disk: bytes of records, predictions and checkpoints of measured methods; prepared scenes are not counted.
+        disk: bytes of all records and predictions and of the checkpoints of measured methods, None where no run was
+            measured; prepared scenes are not counted.
         guessed: scenes whose number of test pixels is not known, for which the mean over measured runs stands.
     """
 
@@ -92,15 +94,19 @@ class Estimate:
     devices: list[str]
     checkpoints: int
     jobs: int
-    disk: float
+    disk: float | None
     guessed: list[str]
+
+    def told(self, device: str | None = None) -> list[Row]:
+        """Return the rows that have hours on a device, or on any."""
+        return [row for row in self.rows if (device in row.hours if device else row.hours)]
 
 
 def read_measured(tables: Iterable[Path]) -> list[Measured]:
     """Read the finished runs of studies' `runs.csv`, or of `runs.csv.gz` as large published ones have.
 
     Raises:
-        UserError: no such file, or a table without the columns that runs have.
+        UserError: no such file, one that cannot be read, or a table without the columns that runs have.
     """
     return [run for table in tables for run in _read(table)]
 
@@ -128,8 +134,10 @@ def _read(table: Path) -> Iterator[Measured]:
                     fit=float(row["fit_seconds"]),
                     predict=float(row["predict_seconds"]),
                 )
-    except OSError as error:
-        raise UserError(f"{table}: {error.strerror}, expected a study's runs.csv") from None
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        # Of these a missing file alone has an operating system's text.
+        found = getattr(error, "strerror", None) or error
+        raise UserError(f"{table}: {found}, expected a study's runs.csv") from None
     except (KeyError, ValueError) as error:
         raise UserError(f"{table}: found no usable {error}, expected a study's runs.csv") from None
 
@@ -159,7 +167,14 @@ def estimated(study: Study, runs: Sequence[Measured]) -> Estimate:
             spent = seeds * _seconds(cell, there, sizes, pretrains=new)
             row.hours[device] = row.hours.get(device, 0.0) + spent / 3600
     devices = sorted({run.device for run in runs})
-    return Estimate(list(rows.values()), devices, len(checkpoints), len(cells) + len(checkpoints), disk, sizes.guessed)
+    return Estimate(
+        list(rows.values()),
+        devices,
+        len(checkpoints),
+        len(cells) + len(checkpoints),
+        disk if runs else None,
+        sizes.guessed,
+    )
 
 
 def _key(pretraining: Pretraining, cell: Cell) -> tuple[str, str]:

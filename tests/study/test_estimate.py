@@ -82,3 +82,21 @@ def test_a_table_that_holds_no_runs_is_refused_by_name(tmp_path):
     wrong.write_text("scene,status\nx,ok\n")
     with pytest.raises(UserError, match=r"found no usable '\w+', expected a study's runs\.csv"):
         read_measured([wrong])
+
+
+def test_a_packed_table_that_is_damaged_is_refused_by_name(tmp_path):
+    whole = Path("results/published/muufl-crop/runs.csv.gz").read_bytes()
+    wrong = tmp_path / "runs.csv.gz"
+    damaged = {
+        "end-of-stream": whole[: len(whole) // 2],
+        "Not a gzipped file": b"scene,status\n",
+        "decompressing": whole[:40] + b"\0" * 40 + whole[80:],
+    }
+    for reason, content in damaged.items():
+        wrong.write_bytes(content)
+        with pytest.raises(UserError, match=rf"runs\.csv\.gz: .*{reason}.*, expected a study's runs\.csv"):
+            read_measured([wrong])
+
+
+def test_nothing_is_said_of_disk_where_no_run_was_measured():
+    assert estimated(parse_study(STUDY, "a test"), []).disk is None

@@ -62,6 +62,7 @@ rule all:
         study.records,
         rules.tables.output,
         rules.figures.input,
+        rules.figures.output,
         rules.page.output,
     message:
         "all of the study is there"

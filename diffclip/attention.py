@@ -27,7 +27,12 @@ _SHORT = 64
 class _Switch:
     """The module `short_attention` while its kernels are on."""
 
-    kernels: ModuleType | None = None
+    def __init__(self) -> None:
+        self.kernels: ModuleType | None = None
+
+
+# An instance: of classes' attributes, PyTorch 2.11's compiler does not see that they change.
+_switch = _Switch()
 
 
 @contextmanager
@@ -44,11 +49,11 @@ def short_kernels(wanted: bool) -> Iterator[None]:
         from diffclip import short_attention
     except ImportError as error:
         raise UserError(f"precision bf16-triton: {error}, expected a PyTorch that comes with Triton") from None
-    before, _Switch.kernels = _Switch.kernels, short_attention
+    before, _switch.kernels = _switch.kernels, short_attention
     try:
         yield
     finally:
-        _Switch.kernels = before
+        _switch.kernels = before
 
 
 def self_attend(
@@ -62,7 +67,7 @@ def self_attend(
         causal: none sees those that stand after it.
     """
     tokens, width = projected.shape[-2], projected.shape[-1] // 3
-    kernels = _Switch.kernels
+    kernels = _switch.kernels
     if kernels is not None and not causal and kernels.serves(tokens, width // heads, projected.dtype):
         return kernels.self_attend(projected.flatten(0, -3), heads).view(*projected.shape[:-1], width)
     query, key, value = _by_head(projected, 3, heads)
@@ -79,7 +84,7 @@ def attend(
         asked: keys and values, likewise.
         heads: number of heads.
     """
-    kernels, tokens = _Switch.kernels, asked.shape[-2]
+    kernels, tokens = _switch.kernels, asked.shape[-2]
     if kernels is not None and kernels.serves(tokens, asking.shape[-1] // heads, asking.dtype):
         return kernels.attend(asking.flatten(0, -3), asked.flatten(0, -3), heads).view(asking.shape)
     (query,), (key, value) = _by_head(asking, 1, heads), _by_head(asked, 2, heads)

@@ -38,9 +38,12 @@ def region(forward: Callable[P, T]) -> Callable[P, T]:
             return forward(*args, **kwargs)
         try:
             return _compiled(forward)(*args, **kwargs)
-        except Exception as error:  # whatever a compiler may raise; an error of the network itself comes again below
+        except torch.OutOfMemoryError:  # no fault of the compiler's; with fewer seeds it is at hand
+            raise
+        except Exception as error:  # whatever a compiler may raise
+            found = forward(*args, **kwargs)  # raises an error of the network itself again
             give_up(error)
-            return forward(*args, **kwargs)
+            return found
 
     return call
 

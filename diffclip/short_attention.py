@@ -67,11 +67,19 @@ def _numbers(queries: Tensor, asked: Tensor, heads: int) -> dict[str, Any]:
         "asking": asking,
         "tokens": tokens,
         "heads": heads,
-        "query_step": queries.stride(1),
-        "asked_step": asked.stride(1),
+        "query_step": _step(queries),
+        "asked_step": _step(asked),
         "scale": (width // heads) ** -0.5,
         **sizes(asking, tokens, width // heads),
     }
+
+
+def _step(rows: Tensor) -> int:
+    """Return how many numbers lie from row to row, which is from sequence to sequence where each has one row.
+
+    The stride of an axis with one row may be anything.
+    """
+    return rows.stride(1) if rows.shape[1] > 1 else rows.stride(0)
 
 
 def _mixed(queries: Tensor, asked: Tensor, heads: int) -> tuple[Tensor, Tensor]:
@@ -109,7 +117,7 @@ def _(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor]:
 @torch.library.custom_op("diffclip::self_attend_short_backward", mutates_args=())
 def _self_attend_backward(dmixed: Tensor, qkv: Tensor, norms: Tensor) -> Tensor:
     qkv = qkv.contiguous()
-    dqkv = torch.empty_like(qkv)
+    dqkv = torch.empty_like(qkv, memory_format=torch.contiguous_format)
     _back(*_parted(qkv), norms, dmixed, _parted(dqkv))
     return dqkv
 
@@ -133,9 +141,9 @@ def _(asking: Tensor, asked: Tensor, heads: int) -> tuple[Tensor, Tensor]:
 @torch.library.custom_op("diffclip::attend_short_backward", mutates_args=())
 def _attend_backward(dmixed: Tensor, asking: Tensor, asked: Tensor, norms: Tensor) -> tuple[Tensor, Tensor]:
     asking, asked = asking.contiguous(), asked.contiguous()
-    found = torch.empty_like(asking), torch.empty_like(asked)
-    _back(asking, asked, norms, dmixed, found)
-    return found
+    dasking, dasked = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (asking, asked))
+    _back(asking, asked, norms, dmixed, (dasking, dasked))
+    return dasking, dasked
 
 
 @_attend_backward.register_fake

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
@@ -57,6 +58,9 @@ def parse_yaml(text: str, source: str) -> Any:
     Raises:
         UserError: not YAML, or keys that are given twice, one line each.
     """
+    if _is_json(text):
+        # JSON is YAML, but for tabs, which it has between its words only.
+        text = text.replace("\t", " ")
     try:
         wrong = [f"{source}: {line}" for line in _given_twice(yaml.compose(text, yaml.SafeLoader), (), set())]
         if not wrong:
@@ -64,6 +68,14 @@ def parse_yaml(text: str, source: str) -> Any:
     except yaml.YAMLError as error:
         raise UserError(f"{source}: not valid YAML: {error}") from None
     raise UserError("\n".join(wrong))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _given_twice(node: yaml.Node | None, above: tuple[str, ...], seen: set[int]) -> Iterator[str]:

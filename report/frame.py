@@ -77,7 +77,7 @@ def read_runs(study: Study) -> pd.DataFrame:
     """Read `runs.csv` of the study.
 
     Raises:
-        UserError: no such file, a damaged one, or columns of another version.
+        UserError: no such file, a damaged one, columns of another version, or runs of another study than it is now.
     """
     path = study.folder / layout.RUNS
     packed = path.with_name(f"{path.name}.gz")
@@ -92,8 +92,23 @@ def read_runs(study: Study) -> pd.DataFrame:
     found = read_table(path, kinds, again)
     if found[["shots", "seed"]].isna().any(axis=None):
         raise UserError(f"{path}: a row has no shots or no seed; {again}")
+    if stray := _stray(study, found):
+        raise UserError(f"{path}: found {stray}, expected what {study.folder / layout.STUDY} asks for; {again}")
     # Columns of one kind side by side: choosing rows, which every number shown takes, is then a few copies.
     return _titled(study, found.astype({"shots": "int64", "seed": "int64"})).copy()
+
+
+def _stray(study: Study, runs: pd.DataFrame) -> str:
+    """Return what a run has that the study does not ask for, or ""."""
+    rows = {row for grid in (study.main, *study.sweeps.values()) for row in grid.rows}
+    for column, asked in (("scene", study.scenes), ("protocol", study.protocols), ("seed", study.seeds)):
+        for value in runs[column].unique():
+            if value not in asked:
+                return f"runs of {column} {value:g}" if column == "seed" else f"runs of {column} {value!r}"
+    for method, variant in runs[["method", "variant"]].drop_duplicates().itertuples(index=False):
+        if (method, variant) not in rows:
+            return f"runs of method {method!r}, variant {variant!r}"
+    return ""
 
 
 def _titled(study: Study, runs: pd.DataFrame) -> pd.DataFrame:

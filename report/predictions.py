@@ -19,7 +19,7 @@ from diffclip.files import write_atomically
 from diffclip.study import layout
 from report.frame import View, read_runs
 from report.prepared import read_facts, read_raster, scene_file
-from report.stored import read_arrays, read_json, read_table
+from report.stored import read_arrays, read_record, read_table
 from report.study import Study
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def _near(split: Path, shape: tuple[int, ...], reach: int) -> np.ndarray | None:
 def _row(study: Study, path: str, ground: _Ground, near: np.ndarray | None) -> dict[str, Any]:
     record = study.folder / path
     pixels, predicted = _stored(record)
-    found = read_json(record, f"make runs.csv again with 'python -m report runs --study {study.folder}'")
+    found = read_record(study.folder, path)
     for wrong in _wrong(found, pixels, predicted, ground, near):
         raise UserError(f"{record}: {wrong}")
     right = ground.labels.ravel()[pixels] == predicted

@@ -27,12 +27,14 @@ def publish(study: Study, published: Path = PUBLISHED, pages: Sequence[Path] = P
     """Copy what a study shows (runs, tables, figures as PNG) to `published` and bring the pages up to date.
 
     Raises:
-        UserError: the study's tables have not been made.
+        UserError: the study's runs, tables or figures have not been made, or it is a published one itself.
     """
-    tables = study.folder / layout.TABLES
-    if not tables.is_dir():
-        raise UserError(f"{tables}: not found, expected the study's tables; make them with 'snakemake tables figures'")
     target = published / study.folder.name
+    if target.resolve() == study.folder.resolve():
+        raise UserError(f"{study.folder}: found a published study, expected the folder of its records (results/NAME)")
+    for part in (layout.RUNS, layout.TABLES, layout.FIGURES):
+        if not (study.folder / part).exists():
+            raise UserError(f"{study.folder / part}: not found; make it with 'snakemake tables figures'")
     shutil.rmtree(target, ignore_errors=True)
     yield _runs(study.folder / layout.RUNS, target)
     files = [study.folder / layout.STUDY]

@@ -35,6 +35,17 @@ def read_json(path: Path, again: str) -> dict[str, Any]:
         return files.read_json(path)
 
 
+def read_record(study: Path, path: str) -> dict[str, Any]:
+    """Return the record at a path within a study's folder, as `runs.csv` names it.
+
+    Raises:
+        UserError: no such record, or a damaged one.
+    """
+    if not (study / path).is_file():
+        raise UserError(f"{study / path}: not found; the study's command without a target makes missing runs again")
+    return read_json(study / path, f"make runs.csv again with 'python -m report runs --study {study}'")
+
+
 def read_array(path: Path, again: str, mapped: bool = False) -> np.ndarray:
     """Return the array in an .npy file; `mapped`: it stays on disk until it is looked at.
 

@@ -71,6 +71,21 @@ def test_an_error_of_the_network_itself_stays_one(compiler):
         doubled(None)
 
 
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("too many seeds"), ValueError("no number")], ids=["full", "own"]
+)
+def test_what_is_no_fault_of_the_compiler_ends_nothing(monkeypatch, caplog, error):
+    @region
+    def failing():
+        raise error
+
+    monkeypatch.setattr(regions, "_compiled", lambda forward: forward)
+    with compiled_regions(True), pytest.raises(type(error)):
+        failing()
+    assert not regions._Switch.failed
+    assert caplog.records == []
+
+
 def test_a_compiler_that_fails_on_the_way_back_is_given_up_too(monkeypatch, caplog):
     class Broken(torch.autograd.Function):
         @staticmethod
@@ -94,7 +109,10 @@ def test_a_compiler_that_fails_on_the_way_back_is_given_up_too(monkeypatch, capl
         for left in (0.5, 0.0, -0.5, -1.0):
             update({"x": torch.zeros(1)})
             assert weight.item() == left
-    assert [record.getMessage() for record in caplog.records] == [NO_COMPILER]
+    assert [record.getMessage() for record in caplog.records] == [
+        NO_COMPILER,
+        "this update is made again: batch norms see its batch twice, another run may differ",
+    ]
 
 
 def test_a_compiled_block_gives_what_it_gives_otherwise(monkeypatch):

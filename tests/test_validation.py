@@ -125,6 +125,15 @@ def test_a_key_may_stand_in_several_mappings_and_replace_one_that_is_merged_in(t
     assert read_yaml(path) == {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}, "c": {"x": 1, "y": 1}}
 
 
+def test_json_is_read_with_its_tabs_and_its_lines(tmp_path: Path):
+    path = tmp_path / "file.json"
+    path.write_text('{\n\t"shots": [2],\n\t"seeds": 3\n}\n')
+    assert read_yaml(path) == {"shots": [2], "seeds": 3}
+    path.write_text('{\n\t"seeds": 2,\n\t"seeds": 3\n}\n')
+    with pytest.raises(UserError, match="seeds: found on line 2 and again on line 3"):
+        read_yaml(path)
+
+
 def test_a_missing_file_is_refused_by_name(tmp_path: Path):
     with pytest.raises(UserError, match=r"none\.yaml: no such file"):
         read_yaml(tmp_path / "none.yaml")

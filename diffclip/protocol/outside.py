@@ -68,13 +68,19 @@ class Outside(Method):
         self.rows[pixels] = np.arange(len(pixels))
 
     def predict(self, pixels: PixelIndex) -> Scores:
-        """Return the scores that the program gave."""
+        """Return the scores that the program gave; refuse answers for other pixels than these."""
         rows = self.rows[pixels]
         missing = pixels[rows < 0]
         if len(missing):
             raise UserError(
                 f"{self.answers}: found no answer for pixel {missing[0]} and {len(missing) - 1} more, expected one for "
                 "every entry of the task's test_pixels"
+            )
+        if len(self.scores) > len(pixels):
+            more = np.setdiff1d(np.flatnonzero(self.rows >= 0), pixels)
+            raise UserError(
+                f"{self.answers}: found answers for pixel {more[0]} and {len(more) - 1} more that this run does not "
+                "test, expected them for the task's test_pixels alone: they may be to the task of another split"
             )
         return self.scores[rows]
 

@@ -98,8 +98,8 @@ class StudyJobs:
             return ""
         remove = f"grep -rl '{_FAILED}' {self.root}/records --include='*.json' | xargs rm"
         return (
-            f"{len(failed)} of {len(self.records)} runs failed, one is {failed[0]}; to make them again, remove their "
-            f"records and make the study again: {remove}"
+            f"{len(failed)} of {len(self.records)} runs failed, one is {failed[0]}; to make them again, make the "
+            f"study without a target (snakemake --cores all and its --configfile) after this: {remove}"
         )
 
     def undo_touches(self, since: float) -> Iterator[str]:
@@ -227,11 +227,15 @@ class StudyJobs:
         return [f"{self.root}/{layout.CHECKPOINT.format(scene=scene, checkpoint=name, seed=seed)}" for seed in seeds]
 
     def answers(self, wildcards: Any) -> list[str]:
-        """Return what a program outside of the suite must write for a cell; nothing for methods of the suite."""
+        """Return a cell's tasks and what a program outside must answer them with; nothing for methods of the suite."""
         cell = self._cell(wildcards)
         if cell.method != "outside":
             return []
-        names = (layout.ANSWERS.format(**cell.wildcards(), program=cell.variant, seed=seed) for seed in self.seeds)
+        names = [
+            template.format(**cell.wildcards(), program=cell.variant, seed=seed)
+            for template in (layout.TASK, layout.ANSWERS)
+            for seed in self.seeds
+        ]
         return [f"{self.root}/{name}" for name in names]
 
     def method_sources(self, wildcards: Any) -> list[str]:

@@ -22,12 +22,12 @@ _STAGE_1 = (
 
 # Numbers that only have to be large enough; `_ranges` knows those with a range of their own.
 _FROM_0 = (
-    "depth", "decoder_depth", "pretrain_steps", "pretrain_epochs", "epochs", "stride", "hidden_weight",
-    "visible_weight", "pretrain_weight_decay", "weight_decay",
+    "decoder_depth", "pretrain_steps", "pretrain_epochs", "epochs", "stride", "hidden_weight", "visible_weight",
+    "pretrain_weight_decay", "weight_decay",
 )  # fmt: skip
 _FROM_1 = (
-    "token_size", "stem", "width", "heads", "decoder_width", "decoder_heads", "diffusion_steps", "pretrain_batch",
-    "batch", "embedding", "text_width", "text_depth", "text_heads", "graph_neighbours",
+    "token_size", "stem", "width", "depth", "heads", "decoder_width", "decoder_heads", "diffusion_steps",
+    "pretrain_batch", "batch", "embedding", "text_width", "text_depth", "text_heads", "graph_neighbours",
 )  # fmt: skip
 _ABOVE_0 = ("mlp_ratio", "pretrain_lr", "lr", "temperature")
 

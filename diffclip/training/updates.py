@@ -135,9 +135,12 @@ class Updates:
         with torch.cuda.stream(beside):
             try:
                 watched = self._eager(batch, key)
+            except torch.OutOfMemoryError:
+                raise
             except Exception as error:  # whatever a compiler may raise on the way back; others come again
                 if not (self._is_compiled(key) and give_up(error)):
                     raise
+                log.warning("this update is made again: batch norms see its batch twice, another run may differ")
                 watched = self._eager(batch, key)
         torch.cuda.current_stream().wait_stream(beside)
         return watched

@@ -13,7 +13,7 @@ import pandas as pd
 from report.captions import missing, seeds_text, shots_text
 from report.figures.few import few, left_out
 from report.frame import Entry, View, at, class_names, of_entry
-from report.stored import read_json
+from report.stored import read_record
 from report.style import LETTER, PAGE, POINT, empty_figure, new_figure
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def summed(view: View, runs: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
     total = np.zeros((len(names), len(names)), dtype=np.int64)
     place = {name: number for number, name in enumerate(names)}
     for path in runs["path"]:
-        again = f"make runs.csv again with 'python -m report runs --study {view.study.folder}'"
-        record = read_json(view.study.folder / path, again)
+        record = read_record(view.study.folder, path)
         places = [place[name] for name in record["class_names"]]
         total[np.ix_(places, places)] += np.asarray(record["confusion"])
     return total

@@ -47,7 +47,9 @@ _SPECIAL = {
     "§": r"$^{\S}$",
     "¶": r"$^{\P}$",
     "≈": r"$\approx$",
+    "≤": r"$\leq$",
     "≥": r"$\geq$",
+    "≠": r"$\neq$",
     "→": r"$\to$",
     "−": r"$-$",
     "∞": r"$\infty$",
@@ -150,7 +152,10 @@ def _letter(character: str) -> str:
     if parts and parts[0].startswith("<"):
         tag = parts.pop(0)
     letters = [chr(int(part, 16)) for part in parts]
+    # What LaTeX writes as mathematics is within it already where it is raised.
     written = "".join(map(escape, letters))
+    if tag in _RAISED:
+        written = written.replace("$", "")
     if tag in _RAISED and written.isascii():
         return f"${_RAISED[tag]}{_braced(written)}$"
     if tag and written.isascii():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from report.blocks import Blocks, blocks_of, not_ranked
-from report.captions import seeds_text
+from report.captions import seeds_text, sign_notes
 from report.statistics.aggregate import Estimate, interquartile_mean, probability_of_improvement
 from report.statistics.paired import ALPHA
 from report.statistics.ranks import Ranks, ranks_over
@@ -93,4 +93,4 @@ def _notes(found: Blocks, ranks: Ranks | None) -> list[str]:
     ]
     if found.left_out:
         notes.append(f"Left out, as runs are missing: {', '.join(found.left_out)}.")
-    return notes
+    return [*notes, *sign_notes(found.entries)]

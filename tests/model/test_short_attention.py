@@ -130,6 +130,19 @@ def test_what_lies_beside_the_arrays_is_left_alone(asking):
         assert around[[0, 1, -2, -1]].isnan().all()
 
 
+def test_the_stride_of_an_axis_with_one_row_does_not_count():
+    from diffclip import short_attention
+
+    queries, asked, grad = drawn(4, 1, 32), drawn(4, 1, 64, seed=1), drawn(4, 1, 32, seed=2)
+    found = []
+    for step in (None, 128):
+        inputs = [x if step is None else x.as_strided(x.shape, (x.stride(0), step, 1)) for x in (queries, asked)]
+        inputs = [x.detach().requires_grad_() for x in inputs]
+        mixed = short_attention.attend(*inputs, 2)
+        found.append([mixed, *torch.autograd.grad(mixed, inputs, grad)])
+    assert all(map(torch.equal, *found))
+
+
 def test_what_is_no_number_stays_so_in_its_own_sequence_and_head(kernels_on):
     qkv = drawn(2, 9, 3 * 2 * 16)
     qkv[1, 4, 0] = torch.nan
@@ -151,7 +164,7 @@ def test_a_block_learns_as_with_torchs_kernel(kernels_on, compiled, read):
     for wanted, run in ((True, forward), (False, block)):
         with torch.autocast(DEVICE, HALF), pytest.MonkeyPatch.context() as patch:
             if not wanted:
-                patch.setattr(attention._Switch, "kernels", None)
+                patch.setattr(attention._switch, "kernels", None)
             run(x, read=places).square().mean().backward()
         found.append([weight.grad.clone() for weight in block.parameters()])
         block.zero_grad()

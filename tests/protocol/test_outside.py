@@ -115,20 +115,27 @@ def test_answers_to_a_task_of_another_split_are_refused(tiny_card, tmp_path):
     scene = steps.prepare_scene(str(tiny_card), tmp_path)
     path = tmp_path / layout.ANSWERS.format(**strict.wildcards(), program="mine", seed=0)
     path.parent.mkdir(parents=True)
-    lines = [f"{pixel},{label}" for pixel, label in enumerate(scene.labels.ravel()) if label]
-    path.write_text("\n".join(["pixel,label", *lines]))
+
+    def answer(pixels):
+        path.write_text("\n".join(["pixel,label", *(f"{pixel},{scene.labels.ravel()[pixel]}" for pixel in pixels)]))
 
     def score():
         (record,) = steps.run_cell(strict, [0], tmp_path, options={"reach": 0}, margin=3, card=str(tiny_card))
         return record
 
+    answer(np.flatnonzero(scene.labels))
     with pytest.raises(UserError, match="found no task that it answers .*expected that of this run, whose margin is 3"):
         score()
     (task,) = steps.export_tasks(scene, "strict", 3, [0], tmp_path, margin=1)
     with pytest.raises(UserError, match=f"csv: answers the task {task}: .*another split, .*margin is 3; export"):
         score()
     assert not (tmp_path / "records").exists()
-    steps.export_tasks(scene, "strict", 3, [0], tmp_path, margin=3)
+    (task,) = steps.export_tasks(scene, "strict", 3, [0], tmp_path, margin=3)
+    with pytest.raises(UserError, match=r"csv: found answers for pixel \d+ and \d+ more that this run does not test"):
+        score()
+    assert not (tmp_path / "records").exists()
+    with np.load(task) as stored:
+        answer(stored["test_pixels"])
     assert score().split.margin == 3
 
 

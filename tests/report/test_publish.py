@@ -47,6 +47,19 @@ def test_a_study_without_tables_is_not_published(fake: Callable[..., Any], tmp_p
         list(publish(read_study(study_folder), tmp_path, [tmp_path / "README.md"]))
 
 
+def test_nothing_published_is_lost_where_it_cannot_be_made_anew(study_folder: Path, tmp_path: Path) -> None:
+    for command in ("runs", "tables", "figures"):
+        assert main([command, "--study", str(study_folder)]) == 0
+    kept = list(publish(read_study(study_folder), tmp_path, []))
+    with pytest.raises(UserError, match="found a published study, expected the folder of its records"):
+        list(publish(read_study(tmp_path / study_folder.name), tmp_path, []))
+    (study_folder / "runs.csv").rename(study_folder / "elsewhere.csv")
+    with pytest.raises(UserError, match=r"runs\.csv: not found; make it with 'snakemake tables figures'"):
+        list(publish(read_study(study_folder), tmp_path, []))
+    (study_folder / "elsewhere.csv").rename(study_folder / "runs.csv")
+    assert all(path.is_file() for path in kept)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_pages_show_the_published_tables_and_nothing_else(page: Path) -> None:
     text = (ROOT / page).read_text()

@@ -81,6 +81,39 @@ def test_a_damaged_file_is_refused_by_name_with_what_to_do(
         assert "unsafely" not in said
 
 
+@pytest.mark.parametrize("command", [("check",), ("figures", "--kind", "confusion")])
+def test_a_missing_record_is_made_again_by_the_study_and_not_left_out_of_its_runs(
+    whole: Path, tmp_path: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "fake")
+    (folder / f"{RECORD}.json").unlink()
+    assert main([*command, "--study", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"{folder / RECORD}.json: not found; the study's command without a target makes missing runs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stray"),
+    [
+        ('"seeds":[0,1]', '"seeds":[0]', "runs of seed 1"),
+        ('"scenes":["toy"]', '"scenes":["other"]', "runs of scene 'toy'"),
+        ('"diffclip":{"tuned":', '"diffclip":{"as-written":', "runs of method 'diffclip', variant 'tuned'"),
+    ],
+)
+def test_runs_that_the_study_no_longer_asks_for_are_refused(
+    whole: Path, tmp_path: Path, old: str, new: str, stray: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "fake")
+    path = folder / "study.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    assert main(["tables", "--study", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert f"{folder / 'runs.csv'}: found {stray}, expected what {path} asks for; make it again with" in said
+
+
 @pytest.mark.parametrize("key", ["sha256", "class_names", "info"])
 def test_a_scene_file_that_lacks_a_key_is_refused(
     whole: Path, tmp_path: Path, key: str, capsys: pytest.CaptureFixture[str]

@@ -284,6 +284,7 @@ def test_cells_of_two_versions_of_the_code_are_warned_of_wherever_one_of_them_st
 def test_latex_escapes_what_is_special() -> None:
     assert escape("A_1 & 50% ~ {x}") == r"A\_1 \& 50\% \textasciitilde{} \{x\}"
     assert escape("5 m², ≈ naïve 木") == r"5 m$^2$, $\approx$ na\"{\i}ve 木"
+    assert escape("cm⁻¹ xᵝ ≤ ≠") == r"cm$^-$$^1$ x$^{\beta}$ $\leq$ $\neq$"
 
 
 def test_latex_keeps_letters() -> None:

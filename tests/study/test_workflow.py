@@ -127,6 +127,18 @@ def test_only_cells_that_take_the_embedded_clip_wait_for_it():
     assert "results/tiny/embedded-clip/open_clip_model.safetensors" in jobs.embedded_clip
 
 
+def test_programs_outside_are_scored_from_their_tasks_and_answers(jobs, cells):
+    methods = {"outside": {"mine": {"reach": 0}}}
+    config = {**CONFIG, "protocols": ["paper"], "shots": [2], "methods": methods, "sweeps": {}}
+    (cell,) = parse_study(config, "study.yaml").cells()
+    assert read_study(config, []).answers(wildcards_of(cell)) == [
+        f"results/tiny/{folder}/simulated/paper/shots-2/seed-{seed}.{kind}"
+        for folder, kind in (("tasks", "npz"), ("outside/mine", "csv"))
+        for seed in (0, 3)
+    ]
+    assert all(jobs.answers(wildcards_of(cell)) == [] for cell in cells)
+
+
 def test_arguments_make_the_very_cell_and_its_options_again(jobs, cells):
     study = parse_study(CONFIG, "study.yaml")
     for cell in cells:

@@ -171,16 +171,21 @@ def test_a_failing_run_leaves_a_record_and_the_tables_say_so(finished: Project) 
     assert "1 of 2" in (finished.root / "results/tiny/tables/toy_paper_main.md").read_text()
     # What is said of failed runs makes them again, and no other.
     (said,) = re.findall(rf"^2 of {2 * CELLS} runs failed, one is results/tiny/records/.*$", done.stderr, re.MULTILINE)
-    subprocess.run(said.rpartition("make the study again: ")[2], shell=True, cwd=finished.root, check=True)
+    subprocess.run(said.rpartition("after this: ")[2], shell=True, cwd=finished.root, check=True)
     assert {path for path in records if path not in finished.records()} == {
         path for path, record in records.items() if record["status"] == "failed"
     }
     assert jobs(finished.planned())["method"] == 2
 
 
-def test_missing_records_and_splits_are_made_again_and_no_others(finished: Project) -> None:
+def test_what_is_missing_is_made_again_and_nothing_else(finished: Project) -> None:
     before = finished.records()
     results = finished.root / "results/tiny"
+    drawn = next((results / "figures").glob("*.png"))
+    drawn.unlink()
+    assert jobs(finished.planned())["figures"] == 1
+    finished.snakemake()
+    assert drawn.is_file()
     lost = next(path for path in before if "svm" in path.parts)
     (results / "records" / lost).unlink()
     assert jobs(finished.planned())["method"] == 1

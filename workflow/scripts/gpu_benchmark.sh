@@ -4,7 +4,8 @@
 #
 # FOLDER (default: benchmarks/gpu) receives one JSON file per part, as pytest-benchmark writes it, each as soon as its
 # part is done, so that a call cut short leaves what it has measured; device.txt says on what. The steps come first: the
-# kernels that they compile are at hand for the whole cell. Then `python tests/benchmarks/table.py FOLDER/all.json`
+# kernels that they compile are at hand for the whole cell. Kernels of Triton are measured once their tests have passed
+# here, and in processes of their own, as one that reads where it must not ends all that follows it. Then `python tests/benchmarks/table.py FOLDER/all.json`
 # writes the numbers into docs/performance.md.
 #
 # DIFFCLIP_BENCHMARKS=tiny tries the script itself, on a CPU too.
@@ -26,24 +27,33 @@ else
     exit 2
 fi
 
-part() { # part NAME SECONDS EXPRESSION: measures what the expression picks, within the seconds and the deadline
-    local left=$((deadline - SECONDS)) limit=$2
+within() { # within NAME SECONDS COMMAND...: runs it within the seconds and the deadline; says where it did not end well
+    local name=$1 left=$((deadline - SECONDS)) limit=$2
+    shift 2
     if [ "$left" -lt "$limit" ]; then limit=$left; fi
     if [ "$limit" -lt 15 ]; then
-        echo "$1: left out, no time" | tee -a "$folder/left-out.txt"
-        return
+        echo "$name: left out, no time" | tee -a "$folder/left-out.txt"
+        return 1
     fi
-    if ! timeout "$limit" python -m pytest tests/benchmarks -q --benchmark-only --benchmark-warmup=off \
-        --benchmark-json "$folder/$1.json" -k "$3" >"$folder/$1.log" 2>&1; then
-        echo "$1: failed or cut short, see $folder/$1.log" | tee -a "$folder/left-out.txt"
+    if ! timeout "$limit" "$@" >"$folder/$name.log" 2>&1; then
+        echo "$name: failed or cut short, see $folder/$name.log" | tee -a "$folder/left-out.txt"
+        return 1
     fi
 }
 
+part() { # part NAME SECONDS EXPRESSION: measures what the expression picks
+    within "$1" "$2" python -m pytest tests/benchmarks -q --benchmark-only --benchmark-warmup=off \
+        --benchmark-json "$folder/$1.json" -k "$3" || true
+}
+
 rm -f "$folder"/left-out.txt "$folder"/*.json
-part usual-steps 160 "a_step_of_stage and 10 and compiled"
-part kernels 45 "attending"
-part cell 130 "ten_seeds and triton"
-part cell-without-kernels 130 "ten_seeds and not triton"
+part usual-steps 120 "a_step_of_stage and 10 and compiled and not triton"
+part cell 170 "ten_seeds and not triton"
+if within tests-of-kernels 90 python -m pytest -q tests/model/test_short_attention.py; then
+    part kernels 45 "attending"
+    part triton-steps 100 "a_step_of_stage and triton"
+    part triton-cell 150 "ten_seeds and triton"
+fi
 part seeds 100 "a_step_of_stage and bf16 and not compiled"
 part testing 60 "testing_1000 or gathering or limit"
 part precisions 120 "a_step_of_stage and not bf16"

@@ -26,6 +26,7 @@ AXES = {
     "training": "seconds to train,\nwith stage 1 (log axis)",
     "predicting": "seconds to predict\nall test pixels (log axis)",
 }
+FEWEST_TICKS, MOST_TICKS = 3, 6
 OTHERS = Look("#a6a6a6", ".", "")
 
 
@@ -134,6 +135,28 @@ def _draw(
         zorder=1.5,
     )
     axes.grid(axis="both")
+    mark_seconds(axes)
+
+
+def mark_seconds(axes: Axes) -> None:
+    """Mark round numbers as such: what is usual on such an axis overlaps where it spans little."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = axes.get_xlim()
+    if high < 1.01 * low:
+        low, high = axes.set_xlim(low / 1.1, high * 1.1)
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
+    for parts in ((1,), (1, 3), (1, 2, 5)):
+        ticks = np.sort(np.outer(decades, parts).ravel())
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if len(ticks) >= FEWEST_TICKS:
+            break
+    else:
+        ticks = np.asarray(MaxNLocator(FEWEST_TICKS).tick_values(low, high))
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+    ticks = ticks[:: -(-len(ticks) // MOST_TICKS)]
+    axes.set_xticks(ticks, labels=[f"{tick:,.6g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
 
 
 def _legend(axes: Axes, named: Sequence[Entry], styles: dict[tuple[str, str], Look], more: bool) -> None:

@@ -25,7 +25,7 @@ from diffclip.study.figures import MAIN as SCENE_FIGURES
 from report.__main__ import main
 from report.figures import MAIN
 from report.figures.confusion import summed
-from report.figures.cost import Point, cost_figure, frontier
+from report.figures.cost import Point, cost_figure, frontier, mark_seconds
 from report.figures.errors import errors_figure
 from report.figures.few import few
 from report.figures.leakage import leakage_figure
@@ -265,6 +265,28 @@ def test_the_front_of_cost_joins_methods_that_none_beats_in_both(study_folder: P
     figure = cost_figure(view_of(study_folder))
     assert [axes.get_xscale() for axes in figure.axes] == ["log", "log"]
     assert all("log axis" in axes.get_xlabel() for axes in figure.axes)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ((6.6, 7.1), ["6.6", "6.8", "7"]),
+        ((13, 720), ["30", "100", "300"]),
+        ((0.003, 130), ["0.01", "0.1", "1", "10", "100"]),
+        ((1e-5, 5e4), ["1e-05", "0.001", "0.1", "10", "1,000", "100,000"]),
+        ((1.5, 1.5 + 1e-15), ["1.4", "1.5", "1.6"]),
+    ],
+)
+def test_numbers_on_the_axes_of_cost_are_few_and_apart(seconds: tuple[float, float], expected: list[str]) -> None:
+    figure = Figure(figsize=(4, 3))
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.plot(seconds, (1, 1))
+    mark_seconds(axes)
+    figure.canvas.draw()
+    assert [label.get_text() for label in axes.get_xticklabels(which="both")] == expected
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_leakage_joins_both_accuracies_of_every_method(fake: Callable[..., Any]) -> None:

@@ -256,6 +256,8 @@ def _scores(run: Run, spent: dict[str, float], fitted: dict[str, float]) -> Scor
         if isinstance(run.method, Outside) and run.answers:
             run.method.answers = run.answers
         run.method.train(run.task)
+        if isinstance(run.method, Outside):
+            run.method.refuse_others(run.tested.test)
     trained = time.perf_counter()
     scores = run.method.classify(run.tested.test)
     spent |= {"fit": trained - start, "predict": time.perf_counter() - trained}

@@ -67,20 +67,27 @@ class Outside(Method):
         self.rows = np.full(task.scene.n_pixels, -1)
         self.rows[pixels] = np.arange(len(pixels))
 
+    def refuse_others(self, tested: PixelIndex) -> None:
+        """Refuse answers for other pixels than a run tests.
+
+        Raises:
+            UserError: there are some.
+        """
+        others = np.setdiff1d(np.flatnonzero(self.rows >= 0), tested)
+        if len(others):
+            raise UserError(
+                f"{self.answers}: found answers for pixel {others[0]} and {len(others) - 1} more that this run does "
+                "not test, expected them for the task's test_pixels alone: they may be to the task of another split"
+            )
+
     def predict(self, pixels: PixelIndex) -> Scores:
-        """Return the scores that the program gave; refuse answers for other pixels than these."""
+        """Return the scores that the program gave."""
         rows = self.rows[pixels]
         missing = pixels[rows < 0]
         if len(missing):
             raise UserError(
                 f"{self.answers}: found no answer for pixel {missing[0]} and {len(missing) - 1} more, expected one for "
                 "every entry of the task's test_pixels"
-            )
-        if len(self.scores) > len(pixels):
-            more = np.setdiff1d(np.flatnonzero(self.rows >= 0), pixels)
-            raise UserError(
-                f"{self.answers}: found answers for pixel {more[0]} and {len(more) - 1} more that this run does not "
-                "test, expected them for the task's test_pixels alone: they may be to the task of another split"
             )
         return self.scores[rows]
 

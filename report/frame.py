@@ -99,16 +99,29 @@ def read_runs(study: Study) -> pd.DataFrame:
 
 
 def _stray(study: Study, runs: pd.DataFrame) -> str:
-    """Return what a run has that the study does not ask for, or ""."""
-    rows = {row for grid in (study.main, *study.sweeps.values()) for row in grid.rows}
-    for column, asked in (("scene", study.scenes), ("protocol", study.protocols), ("seed", study.seeds)):
-        for value in runs[column].unique():
-            if value not in asked:
-                return f"runs of {column} {value:g}" if column == "seed" else f"runs of {column} {value!r}"
-    for method, variant in runs[["method", "variant"]].drop_duplicates().itertuples(index=False):
-        if (method, variant) not in rows:
-            return f"runs of method {method!r}, variant {variant!r}"
-    return ""
+    """Return what a run has that the study, in the grids that the run is of, does not ask for, or ""."""
+    found = _unasked(runs, scene=study.scenes, seed=study.seeds)
+    grids: list[tuple[str | None, Grid]] = [(None, study.main), *study.sweeps.items()]
+    for sweep, grid in grids:
+        own = runs[_of_grid(runs, sweep)]
+        found += _unasked(own, protocol=grid.protocols, shots=grid.shots)
+        rows = own[["method", "variant"]].drop_duplicates().itertuples(index=False, name=None)
+        found += [f"method {row[0]!r}, variant {row[1]!r}" for row in rows if row not in grid.rows]
+    return f"runs of {found[0]}" if found else ""
+
+
+def _unasked(runs: pd.DataFrame, **asked: Sequence[Any]) -> list[str]:
+    return [
+        f"{column} {value:g}" if column in _NUMBERS else f"{column} {value!r}"
+        for column, values in asked.items()
+        for value in runs[column].unique()
+        if value not in values
+    ]
+
+
+def _of_grid(runs: pd.DataFrame, sweep: str | None) -> pd.Series:
+    """Return which runs are of the main grid, or of a sweep."""
+    return runs["main"] if sweep is None else runs["sweeps"].map(lambda names: sweep in names.split(";")).astype(bool)
 
 
 def _titled(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
@@ -185,8 +198,7 @@ class View:
 
 def view(study: Study, runs: pd.DataFrame, scene: str, protocol: str, sweep: str | None = None) -> View:
     """Return the runs of a scene under a protocol: of the main grid, or of a sweep."""
-    chosen = runs["main"] if sweep is None else runs["sweeps"].map(lambda names: sweep in names.split(";")).astype(bool)
-    found = runs[chosen & (runs["scene"] == scene) & (runs["protocol"] == protocol)]
+    found = runs[_of_grid(runs, sweep) & (runs["scene"] == scene) & (runs["protocol"] == protocol)]
     return View(study, runs, found, scene, protocol, study.main if sweep is None else study.sweeps[sweep])
 
 

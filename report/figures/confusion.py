@@ -41,7 +41,7 @@ def confusion_figure(view: View) -> Figure:
     rows = math.ceil(len(shown) / columns)
     labels = [f"{name}  {place}" for place, name in enumerate(names, start=1)]
     margin = (max(map(len, labels)) * NUMBER_SIZE * LETTER + 14) * POINT
-    titles = [f"{entry.name}, mean OA {at(of_entry(good, entry), 'oa', 1).mean:.1f} %" for entry in shown]
+    titles = [f"{entry.name}, mean OA {at(of_entry(good, entry), 'oa', 1).mean:.1f}\u00a0%" for entry in shown]
     heading = max(map(len, titles)) * TITLE_SIZE * LETTER * POINT
     side = min((PAGE - margin) / columns - 0.2, max(0.4 * len(names), heading), 3.0)
     legible = side / len(names) >= LEGIBLE

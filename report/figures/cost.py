@@ -146,14 +146,10 @@ def mark_seconds(axes: Axes) -> None:
     if high < 1.01 * low:
         low, high = axes.set_xlim(low / 1.1, high * 1.1)
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
-    for parts in ((1,), (1, 3), (1, 2, 5)):
-        ticks = np.sort(np.outer(decades, parts).ravel())
-        ticks = ticks[(ticks >= low) & (ticks <= high)]
-        if len(ticks) >= FEWEST_TICKS:
-            break
-    else:
-        ticks = np.asarray(MaxNLocator(FEWEST_TICKS).tick_values(low, high))
-        ticks = ticks[(ticks >= low) & (ticks <= high)]
+    choices = [np.outer(decades, parts) for parts in ((1,), (1, 3), (1, 2, 5))]
+    choices.append(np.asarray(MaxNLocator(FEWEST_TICKS).tick_values(low, high)))
+    seen = [choice[(choice >= low) & (choice <= high)] for choice in choices]
+    ticks = next((found for found in seen if len(found) >= FEWEST_TICKS), seen[-1])
     ticks = ticks[:: -(-len(ticks) // MOST_TICKS)]
     axes.set_xticks(ticks, labels=[f"{tick:,.6g}" for tick in ticks])
     axes.set_xticks([], minor=True)

@@ -50,7 +50,8 @@ def test_they_compile_for_gpus_that_are_not_here_without_spilling_registers(aski
             kernel, signature, constants, {(names.index(name),): [["tt.divisibility", 16]] for name in aligned}
         )
         code = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
-        assert code.metadata.shared <= 64 * 1024
+        # Triton 3.6 takes a few bytes beyond 48 KiB.
+        assert code.metadata.shared <= 49 * 1024
         (tmp_path / "code.cubin").write_bytes(code.asm["cubin"])
         used = subprocess.run([tool, "-res-usage", tmp_path / "code.cubin"], capture_output=True, text=True, check=True)
         assert "STACK:0 " in used.stdout
@@ -90,9 +91,8 @@ def test_they_are_on_where_that_is_asked_for_and_on_a_gpu_alone(monkeypatch):
 def test_what_is_compiled_without_them_is_compiled_anew_with_them(monkeypatch):
     from diffclip import short_attention
 
-    asked = []
     monkeypatch.setattr(short_attention, "serves", lambda *_: True)
-    monkeypatch.setattr(short_attention, "self_attend", lambda qkv, heads: asked.append(heads) or qkv[..., :32])
+    monkeypatch.setattr(short_attention, "self_attend", lambda qkv, heads: qkv[..., :32])
     torch._dynamo.reset()
     compiled, qkv = torch.compile(lambda x: self_attend(x, 2) * 1.0, backend="eager"), torch.randn(2, 3, 96)
     found = []

@@ -100,6 +100,8 @@ def test_a_missing_record_is_made_again_by_the_study_and_not_left_out_of_its_run
         ('"seeds":[0,1]', '"seeds":[0]', "runs of seed 1"),
         ('"scenes":["toy"]', '"scenes":["other"]', "runs of scene 'toy'"),
         ('"diffclip":{"tuned":', '"diffclip":{"as-written":', "runs of method 'diffclip', variant 'tuned'"),
+        ('"shots":[2]', '"shots":[5]', "runs of shots 2"),
+        ('"protocols":["paper"]', '"protocols":["strict"]', "runs of protocol 'paper'"),
     ],
 )
 def test_runs_that_the_study_no_longer_asks_for_are_refused(

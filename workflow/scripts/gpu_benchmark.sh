@@ -5,8 +5,8 @@
 # FOLDER (default: benchmarks/gpu) receives one JSON file per part, as pytest-benchmark writes it, each as soon as its
 # part is done, so that a call cut short leaves what it has measured; device.txt says on what. The steps come first: the
 # kernels that they compile are at hand for the whole cell. Kernels of Triton are measured once their tests have passed
-# here, and in processes of their own, as one that reads where it must not ends all that follows it. Then `python tests/benchmarks/table.py FOLDER/all.json`
-# writes the numbers into docs/performance.md.
+# here, and in processes of their own, as one that reads where it must not ends all that follows it. Then
+# `python tests/benchmarks/table.py FOLDER/all.json` writes the numbers into docs/performance.md.
 #
 # DIFFCLIP_BENCHMARKS=tiny tries the script itself, on a CPU too.
 set -euo pipefail

@@ -31,11 +31,17 @@ def heading(view: View) -> str:
     return f"{title} (SIMULATED), {view.protocol} protocol" if simulated else f"{title}, {view.protocol} protocol"
 
 
-def table_caption(view: View, what: str) -> str:
-    """Return the caption of a table: what is shown, of which scene, how it was measured."""
+def table_caption(view: View, what: str, numbers: str = "mean ± sample standard deviation (ddof = 1)") -> str:
+    """Return the caption of a table: what is shown, of which scene, how it was measured.
+
+    Args:
+        view: the runs that are shown.
+        what: what is shown of them.
+        numbers: what a cell gives of several seeds.
+    """
     study = view.study
     title, simulated = scene_title(study, view.all_runs, view.scene)
-    spread = "mean ± sample standard deviation (ddof = 1)" if len(study.seeds) > 1 else "one run each, no deviation"
+    spread = numbers if len(study.seeds) > 1 else "one run each, no deviation"
     parts = [
         f"{title} – SIMULATED SCENE." if simulated else f"{title}.",
         f"{what}, {view.protocol} protocol; {spread} over {seeds_text(study.seeds)}.",

@@ -1,4 +1,4 @@
-"""Mean, spread and interval of a few seeds."""
+"""What a few runs say together: mean, spread and interval of accuracies; median and span of costs."""
 
 from __future__ import annotations
 
@@ -37,6 +37,59 @@ class Summary:
         """Whether all runs went well."""
         return self.n >= self.expected
 
+    @property
+    def centre(self) -> float | None:
+        """The number that stands for all runs."""
+        return self.mean
+
+    def spread(self, decimals: int) -> str:
+        """Return "± 1.23", or "" where it is not known."""
+        return "" if self.std is None else f"± {self.std:.{decimals}f}"
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """What the CSV file of a table holds."""
+        return {"mean": self.mean, "std": self.std, "n": self.n}
+
+
+@dataclass(frozen=True)
+class Typical:
+    """What the runs of a cell cost: one of them may pay for what the others find made, so a mean would mislead.
+
+    Attributes:
+        median, least, most: of the runs that went well, or None without any.
+        n: runs that went well.
+        expected: runs that the study asks for.
+    """
+
+    median: float | None
+    least: float | None
+    most: float | None
+    n: int
+    expected: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether all runs went well."""
+        return self.n >= self.expected
+
+    @property
+    def centre(self) -> float | None:
+        """The number that stands for all runs."""
+        return self.median
+
+    def spread(self, decimals: int) -> str:
+        """Return "(1.23–4.56)", or "" where all are printed alike."""
+        if self.least is None:
+            return ""
+        least, most = (f"{value:.{decimals}f}" for value in (self.least, self.most))
+        return "" if least == most else f"({least}–{most})"
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """What the CSV file of a table holds."""
+        return {"median": self.median, "least": self.least, "most": self.most, "n": self.n}
+
 
 def summarise(values: Iterable[float], expected: int) -> Summary:
     """Return mean and sample standard deviation of the values that are numbers."""
@@ -47,6 +100,14 @@ def summarise(values: Iterable[float], expected: int) -> Summary:
         n=len(array),
         expected=expected,
     )
+
+
+def typical(values: Iterable[float], expected: int) -> Typical:
+    """Return median and span of the values that are numbers."""
+    array = np.asarray([value for value in values if not math.isnan(value)], dtype=float)
+    if not len(array):
+        return Typical(None, None, None, 0, expected)
+    return Typical(float(np.median(array)), float(array.min()), float(array.max()), len(array), expected)
 
 
 def summarise_all(

@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import json
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,6 +18,7 @@ from diffclip.files import read_json, write_atomically
 from diffclip.protocol import provenance
 from diffclip.protocol.method import Pretraining
 from diffclip.protocol.sources import sources_sha256
+from diffclip.protocol.stopwatch import stopwatch
 from diffclip.scene.scene import Scene
 
 log = logging.getLogger(__name__)
@@ -89,13 +89,12 @@ def vouched_for(weights: Path, story: Path, fingerprint: str) -> Checkpoint | No
     """
     try:
         found = read_json(story)
-        if missing := {"fingerprint", "seconds"} - found.keys():
+        if missing := {"fingerprint", "seconds", "sha256"} - found.keys():
             raise DamagedFileError(story, f"found no {min(missing)}")
         if found["fingerprint"] != fingerprint:
             return None
         checkpoint = Checkpoint(weights, found["fingerprint"], found["seconds"])
-        # Older logs hold no checksum of the weights.
-        if found.get("sha256", checkpoint.sha256) != checkpoint.sha256:
+        if found["sha256"] != checkpoint.sha256:
             raise DamagedFileError(weights, f"found other weights than those that {story.name} tells of")
     except DamagedFileError as error:
         log.warning(error.again)
@@ -150,16 +149,16 @@ def _made(
     pretraining: Pretraining, scene: Scene, paths: dict[int, Path], device: str, seeds_at_once: int | None
 ) -> dict[int, Checkpoint]:
     """Pretrain one seed, or several as one training, and write their logs."""
-    start = time.perf_counter()
-    if len(paths) > 1 and pretraining.many is not None:
-        measured = _named(pretraining.many)(
-            scene.imagery, pretraining.settings, seeds=list(paths), device=device, paths=list(paths.values())
-        )
-    else:
-        ((seed, path),) = paths.items()
-        function = _named(pretraining.function)
-        measured = [function(scene.imagery, pretraining.settings, seed=seed, device=device, path=path)]
-    seconds = (time.perf_counter() - start) / len(paths)
+    with stopwatch() as passed:
+        if len(paths) > 1 and pretraining.many is not None:
+            measured = _named(pretraining.many)(
+                scene.imagery, pretraining.settings, seeds=list(paths), device=device, paths=list(paths.values())
+            )
+        else:
+            ((seed, path),) = paths.items()
+            function = _named(pretraining.function)
+            measured = [function(scene.imagery, pretraining.settings, seed=seed, device=device, path=path)]
+        seconds = passed() / len(paths)
     made = {}
     for (seed, path), curves in zip(paths.items(), measured, strict=True):
         fingerprint = _fingerprint(pretraining, scene.sha256, seed, seeds_at_once)

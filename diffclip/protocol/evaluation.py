@@ -7,7 +7,6 @@ import hashlib
 import logging
 import resource
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,6 +37,7 @@ from diffclip.protocol.records import (
 )
 from diffclip.protocol.sources import sources_sha256
 from diffclip.protocol.splits import Split, draw_validation, window_overlap
+from diffclip.protocol.stopwatch import stopwatch
 from diffclip.protocol.task import FewShotTask
 from diffclip.scene.scene import PixelIndex, Scene
 
@@ -192,10 +192,9 @@ def make_runs(runs: Sequence[Run], paths: Sequence[Path]) -> list[Record]:
 def _fit_together(runs: Sequence[Run]) -> dict[str, float]:
     """Fit the runs' methods together; return each one's share of seconds and joules, their number, and the memory."""
     methods = [run.method for run in runs]
-    with _measured(runs[0].device) as spent:
-        start = time.perf_counter()
+    with _measured(runs[0].device) as spent, stopwatch() as seconds:
         type(methods[0]).train_many(methods, [run.task for run in runs])
-        spent |= {"fit": (time.perf_counter() - start) / len(runs), "together": len(runs)}
+        spent |= {"fit": seconds() / len(runs), "together": len(runs)}
     if "energy" in spent:
         spent["energy"] /= len(runs)
     return spent
@@ -249,18 +248,18 @@ def _made(run: Run, path: Path, fitted: dict[str, float]) -> Record:
 
 
 def _scores(run: Run, spent: dict[str, float], fitted: dict[str, float]) -> Scores:
-    start = time.perf_counter()
-    if not fitted:
-        if run.method.oracle:
-            run.method.truth = run.scene.labels.ravel()
-        if isinstance(run.method, Outside) and run.answers:
-            run.method.answers = run.answers
-        run.method.train(run.task)
-        if isinstance(run.method, Outside):
-            run.method.refuse_others(run.tested.test)
-    trained = time.perf_counter()
-    scores = run.method.classify(run.tested.test)
-    spent |= {"fit": trained - start, "predict": time.perf_counter() - trained}
+    with stopwatch() as seconds:
+        if not fitted:
+            if run.method.oracle:
+                run.method.truth = run.scene.labels.ravel()
+            if isinstance(run.method, Outside) and run.answers:
+                run.method.answers = run.answers
+            run.method.train(run.task)
+            if isinstance(run.method, Outside):
+                run.method.refuse_others(run.tested.test)
+        spent["fit"] = seconds()
+        scores = run.method.classify(run.tested.test)
+        spent["predict"] = seconds() - spent["fit"]
     return scores
 
 

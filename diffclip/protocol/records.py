@@ -80,7 +80,10 @@ class Cost(_Typed):
     """What the run cost on this device; differs between executions."""
 
     pretrain_seconds: float | None = Field(description="of the checkpoint used, which its cells share")
-    fit_seconds: float = Field(description="of the run; of seeds trained together, their time divided by their number")
+    fit_seconds: float = Field(
+        description="of the run, without loading libraries; of seeds trained together, their time divided by their "
+        "number"
+    )
     seeds_together: int = Field(default=1, description="runs that were trained as one model, this one included")
     alone_because: str | None = Field(
         default=None, description="why this run was trained alone after training several seeds together had failed"

@@ -32,7 +32,7 @@ OTHERS = Look("#a6a6a6", ".", "")
 
 @dataclass(frozen=True)
 class Point:
-    """A method: accuracy, and its mean seconds by phase."""
+    """A method: accuracy, and its median seconds by phase."""
 
     entry: Entry
     oa: Summary
@@ -77,8 +77,8 @@ def _points(view: View) -> list[Point]:
         runs = of_entry(view.good, entry)
         if runs["fit_seconds"].isna().all():  # no run, or a program outside of the suite, which is not measured
             continue
-        training = (runs["fit_seconds"] + runs["pretrain_seconds"].fillna(0.0)).mean()
-        seconds = {"training": float(training), "predicting": float(runs["predict_seconds"].mean())}
+        training = (runs["fit_seconds"] + runs["pretrain_seconds"].fillna(0.0)).median()
+        seconds = {"training": float(training), "predicting": float(runs["predict_seconds"].median())}
         found.append(Point(entry, by_row[entry.row], seconds))
     return found
 
@@ -108,9 +108,9 @@ def _notes(view: View, count: int, named: int) -> list[str]:
     several = " Seconds of different devices cannot be compared." if len(devices) > 1 else ""
     left = f" Named: {named} of {count} methods." if named < count else ""
     return [
-        f"Points: means over {seeds_text(view.study.seeds)}; bars: 95 % BCa bootstrap interval of OA over seeds. Line: "
-        f"methods than which none is both faster and more accurate.{left} Device: {', '.join(devices) or 'not known'}."
-        f"{several}"
+        f"Points: mean OA, median seconds over {seeds_text(view.study.seeds)}, without features of the scene that one "
+        f"run made for all; bars: 95 % BCa bootstrap interval of OA over seeds. Line: methods than which none is both "
+        f"faster and more accurate.{left} Device: {', '.join(devices) or 'not known'}.{several}"
     ]
 
 

@@ -95,12 +95,13 @@ def _cell(cell: Cell, mark: Mark, column: Column) -> str:
         value = "" if isinstance(number, str) else f' data-value="{number:.6g}"'
         return f"<td{_kind(column)}{value}>{escape(cell.text)}</td>"
     runs = "" if cell.complete else f" <small>({cell.n} of {cell.expected})</small>"
-    if cell.mean is None:
+    if cell.centre is None:
         return f"<td>–{runs}</td>"
-    mean = f"{cell.mean:.{column.decimals}f}"
-    marked = {"best": f"<strong>{mean}</strong>", "highest": f"<u>{mean}</u>", "tied": f"{mean} {TIED}", "": mean}[mark]
-    spread = "" if cell.std is None else f" <small>± {cell.std:.{column.decimals}f}</small>"
-    return f'<td data-value="{cell.mean:.6g}"{_intervals(cell)}>{marked}{spread}{runs}</td>'
+    text, spread = f"{cell.centre:.{column.decimals}f}", cell.spread(column.decimals)
+    marked = {"best": f"<strong>{text}</strong>", "highest": f"<u>{text}</u>", "tied": f"{text} {TIED}", "": text}[mark]
+    small = f" <small>{spread}</small>" if spread else ""
+    hint = _intervals(cell) if isinstance(cell, Summary) else ""
+    return f'<td data-value="{cell.centre:.6g}"{hint}>{marked}{small}{runs}</td>'
 
 
 def _kind(column: Column) -> str:

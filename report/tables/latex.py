@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TypeVar
 
-from report.summary import Summary
+from report.summary import Summary, Typical
 from report.tables.table import TIED, Cell, Column, Mark, Table, Words
 
 T = TypeVar("T")
@@ -192,12 +192,18 @@ def _blocks(table: Table, scale: float) -> list[list[int]]:
 
 def _width(table: Table, place: int) -> float:
     """Estimate the width of a column, in points."""
-    cells = [line.cells[place] for line in table.lines]
-    incomplete = any(isinstance(cell, Summary) and not cell.complete for cell in cells)
-    heading = max(map(len, table.columns[place].label.split(" (")))
-    lines = [line for cell in cells if isinstance(cell, Words) for line in _wrapped(cell.text)]
-    number = NUMBER if any(isinstance(cell, Summary) for cell in cells) else 0.0
-    return max(LETTER * max([heading, *map(len, lines)]), number + incomplete * RUNS) + GAP
+    column = table.columns[place]
+    heading = LETTER * max(map(len, column.label.split(" (")))
+    return max([heading, *(_cell_width(line.cells[place], column) for line in table.lines)]) + GAP
+
+
+def _cell_width(cell: Cell, column: Column) -> float:
+    if isinstance(cell, Words):
+        return LETTER * max(map(len, _wrapped(cell.text)))
+    runs = 0.0 if cell.complete else RUNS
+    if isinstance(cell, Summary) or cell.centre is None:
+        return NUMBER + runs
+    return LETTER * (len(f"{cell.centre:.{column.decimals}f}") + TINY * len(cell.spread(column.decimals))) + runs
 
 
 def _wrapped(text: str) -> list[str]:
@@ -251,13 +257,13 @@ def _cell(cell: Cell, mark: Mark, column: Column) -> str:
     return _number(cell, mark, column.decimals) + runs
 
 
-def _number(cell: Summary, mark: Mark, decimals: int) -> str:
-    if cell.mean is None:
+def _number(cell: Summary | Typical, mark: Mark, decimals: int) -> str:
+    if cell.centre is None:
         return "--"
-    mean = f"{cell.mean:.{decimals}f}"
-    tied = rf"{mean}\,{escape(TIED)}"
-    marked = {"best": rf"\textbf{{{mean}}}", "highest": rf"\underline{{{mean}}}", "tied": tied, "": mean}[mark]
-    return marked if cell.std is None else rf"{marked}\,{{\tiny$\pm${cell.std:.{decimals}f}}}"
+    text, spread = f"{cell.centre:.{decimals}f}", cell.spread(decimals)
+    tied = rf"{text}\,{escape(TIED)}"
+    marked = {"best": rf"\textbf{{{text}}}", "highest": rf"\underline{{{text}}}", "tied": tied, "": text}[mark]
+    return rf"{marked}\,{{\tiny{escape(spread.replace('± ', '±'))}}}" if spread else marked
 
 
 def _row(cells: Sequence[str]) -> str:

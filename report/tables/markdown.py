@@ -28,9 +28,9 @@ def _cell(cell: Cell, mark: Mark, column: Column) -> str:
     if isinstance(cell, Words):
         return _escape(cell.text)
     runs = "" if cell.complete else f"{cell.n} of {cell.expected} runs"
-    if cell.mean is None:
+    if cell.centre is None:
         return runs
-    text = f"{cell.mean:.{column.decimals}f}" + ("" if cell.std is None else f" ± {cell.std:.{column.decimals}f}")
+    text = f"{cell.centre:.{column.decimals}f} {cell.spread(column.decimals)}".rstrip()
     marked = {"best": f"**{text}**", "highest": f"<u>{text}</u>", "tied": f"{text} {TIED}", "": text}[mark]
     return f"{marked} ({runs})" if runs else marked
 

@@ -9,8 +9,7 @@ from jaxtyping import Float
 
 from report.statistics.intervals import LEVEL, coverage_limit
 from report.statistics.paired import ALPHA, Highest, highest, pairs_needed, smallest_p
-from report.summary import Summary
-from report.tables.table import DECIMALS, TIED, Line, Mark
+from report.tables.table import DECIMALS, TIED, Line, Mark, Words
 
 Found = tuple[tuple[Mark, ...], Highest | None]
 
@@ -77,7 +76,7 @@ def mark_notes(found: Sequence[Highest | None], direction: str, controls: bool =
 def run_notes(lines: Sequence[Line]) -> list[str]:
     """Explain "k of N runs" where it occurs."""
     cells = [cell for line in lines for cell in line.cells]
-    if any(isinstance(cell, Summary) and not cell.complete for cell in cells):
+    if any(not isinstance(cell, Words) and not cell.complete for cell in cells):
         return ["k of N runs: the others are missing or failed; such a mean is not compared with complete ones."]
     return []
 

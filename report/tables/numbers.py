@@ -9,7 +9,7 @@ from typing import Any
 
 from report.statistics.intervals import Interval
 from report.summary import Summary
-from report.tables.table import Line, Table
+from report.tables.table import Line, Table, Words
 
 
 def numbers(table: Table) -> str:
@@ -31,7 +31,7 @@ def _long(table: Table, line: Line) -> Iterator[dict[str, Any]]:
     for column, (cell, mark) in zip(table.columns, line.marked, strict=True):
         assert isinstance(cell, Summary)
         spans = {**_ends("seeds", cell.seeds), **_ends("pixels", cell.pixels)}
-        found = {"mean": cell.mean, "std": cell.std, "n": cell.n, "runs_expected": cell.expected}
+        found = {**cell.numbers, "runs_expected": cell.expected}
         yield {**table.keys, **line.keys, **column.keys, **found, **spans, "mark": mark}
 
 
@@ -44,8 +44,8 @@ def _wide(table: Table, line: Line) -> dict[str, Any]:
     if not line.keys:
         row |= dict(zip(map(str.lower, table.stub), line.stub, strict=True))
     for column, cell in zip(table.columns, line.cells, strict=True):
-        if isinstance(cell, Summary):
-            row |= {f"{column.name}_{key}": getattr(cell, key) for key in ("mean", "std", "n")}
+        if not isinstance(cell, Words):
+            row |= {f"{column.name}_{key}": value for key, value in cell.numbers.items()}
         elif isinstance(cell.plain, Interval):
             row |= _ends(column.name, cell.plain)
         else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from report.statistics.intervals import Interval
-from report.summary import Summary
+from report.summary import Summary, Typical
 
 # "best" only where a test supports the highest mean against all others; else it is "highest" and the others "tied".
 Mark = Literal["best", "highest", "tied", ""]
@@ -34,7 +34,7 @@ class Words:
         return self.text if self.value is None else self.value
 
 
-Cell = Summary | Words
+Cell = Summary | Typical | Words
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Column:
         group: heading over several columns, or "".
         label: its own heading, with footnote signs.
         keys: what the column stands for, in the CSV file.
-        decimals: of means and deviations.
+        decimals: of means, medians and what spreads about them.
         words: whether it holds words, which stand to the left.
     """
 

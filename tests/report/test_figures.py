@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import shutil
@@ -265,6 +266,23 @@ def test_the_front_of_cost_joins_methods_that_none_beats_in_both(study_folder: P
     figure = cost_figure(view_of(study_folder))
     assert [axes.get_xscale() for axes in figure.axes] == ["log", "log"]
     assert all("log axis" in axes.get_xlabel() for axes in figure.axes)
+
+
+def test_a_run_that_pays_for_the_others_does_not_move_what_a_method_costs(fake: Callable[..., Any]) -> None:
+    study = fake(sweeps={}, failing=())
+    folder = study.write()
+    path = folder / "records/toy/paper/svm/default/shots-10/seed-0.json"
+    record = json.loads(path.read_text())
+    record["cost"].update(fit_seconds=100.0)
+    path.write_text(json.dumps(record))
+    assert main(["runs", "--study", str(folder)]) == main(["tables", "--study", str(folder)]) == 0
+    row = next(row for row in csv.DictReader((folder / "tables/toy_paper_cost.csv").open()) if row["method"] == "svm")
+    assert (row["fit_s_median"], row["fit_s_least"], row["fit_s_most"]) == ("1.5", "1.5", "100.0")
+    assert "| 1.50 (1.50–100.00) |" in (folder / "tables/toy_paper_cost.md").read_text()
+    assert r"1.50\,{\tiny(1.50--100.00)}" in (folder / "tables/toy_paper_cost.tex").read_text()
+    assert "1.50 <small>(1.50–100.00)</small>" in (folder / "tables/toy_paper_cost.html").read_text()
+    figure = cost_figure(view_of(folder))
+    assert {1.5} == {x for line in figure.axes[0].lines for x in line.get_xdata()}
 
 
 @pytest.mark.parametrize(

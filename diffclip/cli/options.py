@@ -28,7 +28,10 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where netw
 Window = Annotated[int, typer.Option(help="side of the window in pixels, for methods that have one")]
 MaskRatio = Annotated[float, typer.Option(help="share of hidden tokens in stage 1")]
 Margin = Annotated[
-    int | None, typer.Option(help="strict: least distance of training and test pixels; default: the window")
+    int | None,
+    typer.Option(
+        help="strict: least distance of training and test pixels; default: the window, or what a method needs"
+    ),
 ]
 SeedsAtOnce = Annotated[
     int | None,

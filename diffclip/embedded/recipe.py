@@ -8,7 +8,7 @@ from typing import Any
 from diffclip.randomness import rng
 from diffclip.scene.simulation.options import SimulationOptions
 
-# In open_clip's own words. The text tower keeps CLIP's tokenizer, whose table holds three quarters of the parameters.
+# In open_clip's own words. The text tower keeps CLIP's tokenizer, whose table holds seven eighths of the parameters.
 ARCHITECTURE: dict[str, Any] = {
     "embed_dim": 64,
     "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 96, "layers": 3, "head_width": 32},

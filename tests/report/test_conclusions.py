@@ -161,7 +161,8 @@ def test_ways_to_adapt_the_embedded_clip_stand_where_is_said() -> None:
         assert 4.5 < gain[16] < 7
         lora = shots["clip_lora", "short"] - shots["clip_zero_shot"].max(axis=1)
         assert (lora[[1, 2, 4]] < 2).all()
-        assert lora[16] > 25
+        assert lora[8] > 4
+        assert lora[16] > 34
     probe = accuracy("clip-muufl-crop", protocol="paper")["clip_linear_probe", "default"].groupby("shots").mean()
     svm = rivals("paper").mean()["svm"]
     assert svm["spectra"] < probe.mean() < svm["emp"]

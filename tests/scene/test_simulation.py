@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -296,3 +297,10 @@ def test_options_that_make_no_scene_are_refused_with_the_reason(wrong: dict[str,
 def test_options_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         SimulationOptions().seed = 1  # type: ignore[misc]
+
+
+def test_the_documentation_tells_every_option_and_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs/scenes.md").read_text()
+    for name, option in SimulationOptions.model_fields.items():
+        default = list(option.default) if isinstance(option.default, tuple) else option.default
+        assert f"| `{name}` | {option.description} | {default} |\n" in page

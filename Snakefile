@@ -7,7 +7,9 @@
 """
 
 from glob import glob
+from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from diffclip.study.workflow import read_study
@@ -19,6 +21,11 @@ if not workflow.overwrite_configfiles:
 
     configfile: "config/quick.yaml"
 
+
+if not Path.cwd().samefile(workflow.basedir):
+    raise WorkflowError(
+        f"found the working folder {Path.cwd()}, expected that of the Snakefile: add --directory {workflow.basedir}"
+    )
 
 study = read_study(config, workflow.configfiles)
 

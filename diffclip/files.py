@@ -36,6 +36,28 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> Path:
     return path
 
 
+def _copy_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.kept")
+
+
+def keep(path: Path) -> None:
+    """Copy a finished file beside itself: Snakemake removes what a job has made, finished or not, when the job dies."""
+    write_atomically(_copy_of(path), lambda file: file.write(path.read_bytes()))
+
+
+def put_back(path: Path) -> bool:
+    """Let `path` be the copy that a job that died has kept; return whether there is one."""
+    found = _copy_of(path).is_file()
+    if found:
+        _copy_of(path).replace(path)
+    return found
+
+
+def forget(path: Path) -> None:
+    """Remove the copy, once its job has ended well or the file is to be made anew."""
+    _copy_of(path).unlink(missing_ok=True)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file.
 

@@ -18,10 +18,10 @@ import numpy as np
 from diffclip.device import seeds_at_once as seeds_that_suit
 from diffclip.embedded.store import make_embedded_clip, refuse_seen
 from diffclip.errors import DamagedFileError, UserError
-from diffclip.files import write_atomically
+from diffclip.files import forget, keep, put_back, write_atomically
 from diffclip.language.weights import EMBEDDED
 from diffclip.protocol.catalogue import make_method
-from diffclip.protocol.checkpoints import Checkpoint, checkpoint_name, make_checkpoints
+from diffclip.protocol.checkpoints import Checkpoint, checkpoint_name, forget_checkpoint, make_checkpoints
 from diffclip.protocol.evaluation import Run, make_runs
 from diffclip.protocol.method import Pretraining
 from diffclip.protocol.outside import Outside, check_task, export_imagery, export_task
@@ -131,6 +131,8 @@ def make_pretraining(
     for group in _groups(seeds, seeds_that_suit(seeds_at_once, device) if pretraining.many else 1):
         paths = [root / layout.CHECKPOINT.format(scene=scene.name, checkpoint=name, seed=seed) for seed in group]
         made += make_checkpoints(pretraining, scene, group, paths, device=device, seeds_at_once=seeds_at_once)
+    for checkpoint in made:
+        forget_checkpoint(checkpoint.path)
     return made
 
 
@@ -169,7 +171,10 @@ def run_cell(
     joins = make_method(cell.method, cell.variant, options).joins_seeds
     groups = _groups(seeds, seeds_that_suit(seeds_at_once, device) if joins else 1)
     found = _runs(cell, groups, root, options, margin, on_small_class, device, card, seeds_at_once)
-    return [record for runs in found for record in _records(runs, root)]
+    records = [record for runs in found for record in _records(runs, root)]
+    for record in records:
+        forget(root / cell.record(record.identity.seed))
+    return records
 
 
 def _runs(
@@ -310,6 +315,10 @@ def _records(runs: Sequence[Run], root: Path) -> list[Record]:
     """Make the runs of a group that are not there yet, together; return the records of all."""
     paths = [root / Cell(**run.identity.model_dump(exclude={"seed"})).record(run.identity.seed) for run in runs]
     found = {path: _finished(run, path) for run, path in zip(runs, paths, strict=True)}
+    for run, path in zip(runs, paths, strict=True):
+        # A job that died may have left it, and Snakemake an older one in its place or none.
+        if found[path] is None and put_back(path):
+            found[path] = _finished(run, path)
     waiting = [(run, path) for run, path in zip(runs, paths, strict=True) if found[path] is None]
     for path, kept in found.items():
         if kept is not None:
@@ -318,6 +327,7 @@ def _records(runs: Sequence[Run], root: Path) -> list[Record]:
         made = make_runs(*zip(*waiting, strict=True))
         found |= {path: record for (_, path), record in zip(waiting, made, strict=True)}
         for (_, path), record in zip(waiting, made, strict=True):
+            keep(path)
             if record.metrics is None:
                 log.error("%s: failed: %s", path, record.reason)
             else:

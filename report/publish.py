@@ -6,6 +6,7 @@ import gzip
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 from diffclip.errors import UserError
@@ -18,7 +19,7 @@ PUBLISHED = Path("results/published")
 PAGES = tuple(map(Path, ("README.md", "docs/method.md", "docs/rivals.md", "docs/clip-family.md")))
 _BLOCK = re.compile(r"(<!-- published: (?P<file>\S+) -->\n)(?P<text>.*?)(<!-- /published -->)", re.DOTALL)
 # Vector versions of maps run to megabytes; whoever needs them makes them from the records.
-_KEPT = {".md", ".tex", ".csv", ".png"}
+_TABLES, _FIGURES = ("md", "tex", "csv"), ("png",)
 # Bytes of a file that a repository keeps without regret.
 LARGEST = 200_000
 
@@ -32,18 +33,28 @@ def publish(study: Study, published: Path = PUBLISHED, pages: Sequence[Path] = P
     target = published / study.folder.name
     if target.resolve() == study.folder.resolve():
         raise UserError(f"{study.folder}: found a published study, expected the folder of its records (results/NAME)")
-    for part in (layout.RUNS, layout.TABLES, layout.FIGURES):
-        if not (study.folder / part).exists():
-            raise UserError(f"{study.folder / part}: not found; make it with 'snakemake tables figures'")
+    shown_files = [study.folder / name for name in (layout.STUDY, *_names(study))]
+    for path in (study.folder / layout.RUNS, *shown_files):
+        if not path.is_file():
+            raise UserError(f"{path}: not found; make it with 'snakemake tables figures'")
     shutil.rmtree(target, ignore_errors=True)
     yield _runs(study.folder / layout.RUNS, target)
-    files = [study.folder / layout.STUDY]
-    files += [path for part in (layout.TABLES, layout.FIGURES) for path in sorted((study.folder / part).iterdir())]
-    for path in files:
-        if path.suffix in _KEPT or path.name == layout.STUDY:
-            yield _written(target / path.relative_to(study.folder), path.read_bytes())
+    for path in shown_files:
+        yield _written(target / path.relative_to(study.folder), path.read_bytes())
     for page in pages:
         yield _written(page, shown(page.read_text(), published).encode())
+
+
+def _names(study: Study) -> Iterator[str]:
+    """Yield the names of the study's tables and figures; what it asked for before may lie beside them."""
+    for form in _TABLES:
+        yield from (layout.OVERVIEW.format(kind=kind, format=form) for kind in study.overviews)
+    for form in _FIGURES:
+        yield from (layout.OVERVIEW_FIGURE.format(kind=kind, format=form) for kind in study.overview_figures)
+    kinds = [(layout.TABLE, study.tables, _TABLES), (layout.FIGURE, study.figures, _FIGURES)]
+    for template, found, forms in kinds:
+        for scene, (protocol, kind), form in product(study.scenes, found, forms):
+            yield template.format(scene=scene, protocol=protocol, kind=kind, format=form)
 
 
 def _runs(path: Path, target: Path) -> Path:

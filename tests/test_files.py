@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diffclip.errors import DamagedFileError
-from diffclip.files import read_array, read_arrays, read_json, write_atomically
+from diffclip.files import forget, keep, put_back, read_array, read_arrays, read_json, write_atomically
 
 
 def test_folders_are_made_and_the_file_is_readable_by_others(tmp_path: Path):
@@ -51,6 +51,24 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path):
 
     write_atomically(path, look_meanwhile)
     assert path.read_bytes() == b"new"
+
+
+def test_a_kept_file_outlives_its_removal_and_its_replacement(tmp_path: Path):
+    path = write_atomically(tmp_path / "a.json", lambda file: file.write(b"first"))
+    keep(path)
+    path.unlink()
+    assert put_back(path)
+    assert [found.name for found in tmp_path.iterdir()] == ["a.json"]
+    assert path.read_bytes() == b"first"
+    assert not put_back(path)
+    keep(path)
+    keep(path)
+    path.write_bytes(b"older, put back by somebody else")
+    assert put_back(path)
+    assert path.read_bytes() == b"first"
+    keep(path)
+    forget(path)
+    assert [found.name for found in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_what_was_written_is_read(tmp_path: Path):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from baselines.nearest_mean import NearestMean
 from diffclip import steps
 from diffclip.embedded.recipe import Recipe
 from diffclip.embedded.store import log_in
@@ -130,6 +131,33 @@ def test_a_record_that_cannot_be_read_is_made_again(study: Study, broken):
     (again,) = study.run([0])
     assert again.metrics == record.metrics
     assert read_record(path) == again
+
+
+class Killed(BaseException):
+    """What nothing catches, as when a process is killed."""
+
+
+def test_seeds_that_a_killed_job_had_finished_are_kept_though_their_records_were_removed(study: Study, monkeypatch):
+    study.run([0, 1], use_aux=False)
+    older = (study.root / CELL.record(0)).read_text()
+    fit, died = NearestMean.fit, []
+
+    def dies_once(self, task):
+        if task.seed == 1 and not died:
+            died.append(True)
+            raise Killed
+        fit(self, task)
+
+    monkeypatch.setattr(NearestMean, "fit", dies_once)
+    with pytest.raises(Killed):
+        study.run([0, 1])
+    finished = (study.root / CELL.record(0)).read_text()
+    # What Snakemake does with outputs of a job that died: older files come back, or nothing is left.
+    (study.root / CELL.record(0)).write_text(older)
+    (study.root / CELL.record(1)).unlink(missing_ok=True)
+    study.run([0, 1])
+    assert (study.root / CELL.record(0)).read_text() == finished
+    assert sorted(study.files()) == ["seed-0.json", "seed-0.npz", "seed-1.json", "seed-1.npz"]
 
 
 def test_a_record_without_predictions_is_made_again(study: Study):

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from diffclip.device import device_name
 from diffclip.errors import DamagedFileError, UserError
-from diffclip.files import read_json, write_atomically
+from diffclip.files import forget, keep, put_back, read_json, write_atomically
 from diffclip.protocol import provenance
 from diffclip.protocol.method import Pretraining
 from diffclip.protocol.sources import sources_sha256
@@ -127,6 +127,10 @@ def make_checkpoints(
         seed: find_checkpoint(pretraining, scene.sha256, seed, path, seeds_at_once)
         for seed, path in zip(seeds, paths, strict=True)
     }
+    for seed, path in zip(seeds, paths, strict=True):
+        # A job that died may have left it, and Snakemake an older one in its place or none.
+        if found[seed] is None and put_back(path) and put_back(log_of(path)):
+            found[seed] = find_checkpoint(pretraining, scene.sha256, seed, path, seeds_at_once)
     missing = {seed: path for seed, path in zip(seeds, paths, strict=True) if found[seed] is None}
     for path in missing.values():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +183,15 @@ def _made(
         }
         text = json.dumps(story, indent=1) + "\n"
         write_atomically(log_of(path), partial(_write, text))
+        for file in (path, log_of(path)):
+            keep(file)
     return made
+
+
+def forget_checkpoint(path: Path) -> None:
+    """Remove the copies of a checkpoint and its log, see `diffclip.files.keep`."""
+    for file in (path, log_of(path)):
+        forget(file)
 
 
 def _write(text: str, file: BinaryIO) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-_PACKAGES = ("diffclip", "baselines")
+_PACKAGES = ("diffclip", "baselines", "report")
 # Messages, checks, file writing and progress: an edit there changes no result, so it must not make every run stale.
 _NEVER_DECIDE = frozenset(f"diffclip.{name}" for name in ("errors", "validation", "files", "progress"))
 

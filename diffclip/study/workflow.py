@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,11 +66,6 @@ class StudyJobs:
         self.root = f"results/{study.study}"
 
     @cached_property
-    def margin(self) -> int:
-        """Distance that `strict` keeps between training and test pixels."""
-        return self._study.strict_margin()
-
-    @cached_property
     def _cells(self) -> dict[tuple[str, ...], Cell]:
         return {
             (cell.scene, cell.protocol, cell.method, cell.variant, cell.point): cell for cell in self._study.cells()
@@ -102,21 +95,15 @@ class StudyJobs:
             f"study without a target (snakemake --cores all and its --configfile) after this: {remove}"
         )
 
-    def undo_touches(self, since: float) -> Iterator[str]:
-        """Give back their age to records that were made before `since` (seconds of the epoch) and touched after it.
-
-        When a job fails that would have replaced records, Snakemake puts the old ones back as new files; it would never
-        make them again.
-
-        Yields:
-            Their paths: what Snakemake remembers of them is not true of them either.
-        """
-        for path in filter(Path.is_file, map(Path, self.records)):
-            if path.stat().st_mtime > since:
-                made = datetime.fromisoformat(json.loads(path.read_bytes())["provenance"]["created"]).timestamp()
-                if made < since:
-                    os.utime(path, (made, made))
-                    yield str(path)
+    def unfinished(self) -> str:
+        """Return how many runs have no record, as their jobs died, and how to see what the others say; or ""."""
+        missing = sum(not Path(path).is_file() for path in self.records)
+        if not missing:
+            return ""
+        return (
+            f"{missing} of {len(self.records)} runs have no record yet; what the others say is shown by "
+            f"python -m report runs --study {self.root}, then check, tables, figures and page in the place of runs"
+        )
 
     @cached_property
     def json(self) -> str:
@@ -143,13 +130,21 @@ class StudyJobs:
         """Names of the figures over all scenes."""
         return study_figures(self._study.model_dump())
 
-    def sources_of(self, module: str) -> list[str]:
-        """Return the source files that decide what `module` makes."""
-        return _named(source_files([module]))
+    def sources_of(self, *modules: str) -> list[str]:
+        """Return the source files that decide what some modules make."""
+        return _named(source_files(modules))
 
     def folder(self, wildcards: Any) -> str:
         """Return the study's folder."""
         return self.root
+
+    @cached_property
+    def _margin(self) -> int:
+        return self._study.strict_margin()
+
+    def margin(self, wildcards: Any) -> str:
+        """Return the argument of the distance between training and test pixels; `strict` alone keeps one."""
+        return f"--margin {self._margin}" if wildcards.protocol == "strict" else ""
 
     def card(self, wildcards: Any) -> str:
         """Return the card of a scene."""
@@ -180,16 +175,25 @@ class StudyJobs:
                 files += [f"{self.root}/{shown}", *map(layout.log_of, self._checkpoints(cell, self.seeds))]
         return files
 
-    def inspected_inputs(self, wildcards: Any) -> list[str]:
-        """Return split, checkpoint and source files that decide what an inspected run shows."""
+    def inspected_split_and_checkpoint(self, wildcards: Any) -> list[str]:
+        """Return the split that an inspected run meets and the checkpoint that it starts from."""
         cell, seed = self._inspected_cell(wildcards), wildcards.seed
         split = f"{self.root}/{layout.SPLIT.format(**cell.wildcards(), seed=seed)}"
+        return [split, *self._checkpoints(cell, [seed])]
+
+    def inspected_embedded_clip(self, wildcards: Any) -> list[str]:
+        """Return the files of the embedded CLIP where an inspected run takes its weights."""
+        return self._embedded_clip_of(self._inspected_cell(wildcards))
+
+    def inspection_sources(self, wildcards: Any) -> list[str]:
+        """Return the source files that decide what an inspected run shows, and its split and checkpoint."""
+        cell = self._inspected_cell(wildcards)
         pretraining = self._study.pretraining(cell)
         assert pretraining is not None
         assert pretraining.inspection is not None
-        modules = [module_name(cell.method), pretraining.inspection.partition(":")[0]]
-        made_before = [*self._checkpoints(cell, [seed]), *self._embedded_clip_of(cell)]
-        return [split, *made_before, *_named(source_files(modules))]
+        shows = pretraining.inspection.partition(":")[0]
+        modules = [module_name(cell.method), shows, pretraining_module(pretraining), "diffclip.protocol.splits"]
+        return _named(source_files(modules))
 
     def inspection_arguments(self, wildcards: Any) -> str:
         """Return the arguments of `diffclip inspect` besides scene, protocol and seed."""

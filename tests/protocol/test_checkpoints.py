@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from diffclip.protocol.checkpoints import checkpoint_name, find_checkpoint, log_of, make_checkpoints
+from diffclip.protocol.checkpoints import (
+    checkpoint_name,
+    find_checkpoint,
+    forget_checkpoint,
+    log_of,
+    make_checkpoints,
+)
 from diffclip.protocol.method import Pretraining
 
 calls: list[int] = []
@@ -35,11 +41,13 @@ def wanted(**settings) -> Pretraining:
 
 @pytest.fixture
 def make(tiny_scene, tmp_path: Path):
-    """Return `make(scene=, seed=, device=, **settings)`, always at the same path."""
+    """Return `make(scene=, seed=, device=, dies=, **settings)`, always at the same path; its job may die afterwards."""
 
-    def make(scene=None, seed=0, device="cpu", **settings):
+    def make(scene=None, seed=0, device="cpu", dies=False, **settings):
         path = tmp_path / "w.safetensors"
         (made,) = make_checkpoints(wanted(**settings), scene or tiny_scene(), [seed], [path], device=device)
+        if not dies:
+            forget_checkpoint(path)
         return made
 
     return make
@@ -120,6 +128,22 @@ def test_weights_whose_log_holds_no_checksum_are_made_again_with_a_warning(make,
     assert make(width=8).sha256 == made.sha256
     assert len(calls) == 2
     assert f"{log_of(made.path)}: damaged: found no sha256" in caplog.text
+
+
+def test_a_checkpoint_outlives_the_job_that_made_it_and_died(make):
+    made = make(width=8, dies=True)
+    for path in (made.path, log_of(made.path)):
+        path.unlink()  # as Snakemake does with what a job that died has made
+    assert make(width=8).sha256 == made.sha256
+    assert calls == [0]
+    assert {path.name for path in made.path.parent.iterdir()} == {"w.safetensors", "w.log.json"}
+
+
+def test_a_checkpoint_of_other_settings_is_not_taken_for_one_that_a_job_left(make):
+    made = make(width=8, dies=True)
+    made.path.unlink()
+    make(width=16)
+    assert calls == [0, 0]
 
 
 def test_a_crash_while_it_is_made_again_leaves_none_that_counts(make, tiny_scene):

@@ -188,12 +188,12 @@ def test_an_inspected_run_waits_for_its_own_split_and_checkpoint_and_its_figures
     asked = {"methods": {"diffclip": ["small"]}, "protocol": "paper", "shots": 5, "seed": 3}
     jobs = read_study({**CONFIG, "inspect": asked}, [])
     (cell,) = jobs.inspected
-    inputs = jobs.inspected_inputs(wildcards_of(cell, seed=3))
-    (checkpoint,) = (path for path in inputs if path.endswith(".safetensors"))
+    split, checkpoint = jobs.inspected_split_and_checkpoint(wildcards_of(cell, seed=3))
     assert checkpoint in jobs.checkpoints(wildcards_of(cell))
     assert checkpoint.endswith("/seed-3.safetensors")
-    assert "results/tiny/splits/simulated/paper/shots-5/seed-3.npz" in inputs
-    assert {"inspection.py", "finetuning.py", "encoder.py"} <= {Path(path).name for path in inputs}
+    assert split == "results/tiny/splits/simulated/paper/shots-5/seed-3.npz"
+    sources = {Path(path).name for path in jobs.inspection_sources(wildcards_of(cell, seed=3))}
+    assert {"inspection.py", "finetuning.py", "encoder.py", "pretraining.py", "splits.py"} <= sources
     shown, *logs = jobs.inspections
     place = "results/tiny/inspection/simulated/paper/diffclip/small/shots-5_window-7_mask-0.7"
     assert shown == f"{place}/seed-3.npz"
@@ -232,8 +232,18 @@ def test_only_methods_that_use_a_device_take_it(cells):
     assert {cell.method for cell in cells if jobs.gpus(wildcards_of(cell))} == {"diffclip"}
 
 
-def test_the_margin_is_one_for_the_whole_study(jobs):
-    assert jobs.margin == 7
+def test_the_margin_is_one_for_the_whole_study_and_for_strict_alone(jobs, cells):
+    found = {(cell.protocol, jobs.margin(wildcards_of(cell))) for cell in cells}
+    assert found == {("paper", ""), ("strict", "--margin 7")}
+
+
+def test_what_a_table_or_figure_is_made_by_is_found_whatever_it_imports(jobs):
+    assert {"diffclip/study/tables.py", "report/tables/ablation.py"} <= set(jobs.sources_of("report.tables"))
+    drawn = set(jobs.sources_of("report.figures"))
+    assert {"diffclip/study/figures.py", "diffclip/scene/rendering.py", "report/figures/maps.py"} <= drawn
+    assert {"diffclip/scene/load.py", "diffclip/scene/quicklook.py"} <= set(
+        jobs.sources_of("diffclip.scene.load", "diffclip.scene.quicklook")
+    )
 
 
 def test_the_study_written_down_is_the_study(jobs):
@@ -265,7 +275,7 @@ def test_the_workflow_is_planned_without_heavy_imports():
         "cells = jobs._cells.values();"
         "wildcards = [SimpleNamespace(**cell.wildcards()) for cell in cells];"
         "[(jobs.method_sources(w), jobs.checkpoints(w), jobs.splits(w), jobs.gpus(w)) for w in wildcards];"
-        "jobs.sources_of('diffclip.scene.load'), jobs.card(wildcards[0]), jobs.margin;"
+        "jobs.sources_of('diffclip.scene.load'), jobs.card(wildcards[0]), jobs.margin(wildcards[0]);"
         "heavy = {'torch', 'scipy', 'sklearn', 'matplotlib', 'pandas', 'open_clip'} & set(sys.modules);"
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )

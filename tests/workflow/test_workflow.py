@@ -108,6 +108,24 @@ def test_without_snakemakes_memory_finished_runs_are_kept(finished: Project) -> 
     assert finished.records() == before
 
 
+def test_another_device_makes_nothing_again(finished: Project) -> None:
+    planned = jobs(finished.planned("--config", "device=auto"))
+    assert not {"method", "pretrain", "inspect", "embedded_clip"} & planned.keys()
+
+
+def test_what_a_report_is_made_by_makes_it_again(finished: Project) -> None:
+    finished.edit("diffclip/study/tables.py", lambda text: f"{text}\n# an edit\n")
+    planned = jobs(finished.planned())
+    assert {"tables", "figures", "page"} <= planned.keys()
+    assert not {"method", "scene"} & planned.keys()
+
+
+def test_another_working_folder_is_refused_with_what_to_add(finished_once: Project, tmp_path: Path) -> None:
+    done = finished_once.snakemake("--dry-run", "--directory", str(tmp_path), check=False)
+    assert done.returncode != 0
+    assert f"add --directory {finished_once.root}" in done.stdout + done.stderr
+
+
 def test_editing_a_method_runs_that_method_again_and_no_other(finished: Project) -> None:
     before = finished.records()
     finished.edit("baselines/nearest_mean.py", lambda text: text + "\n# an edit\n")
@@ -118,16 +136,6 @@ def test_editing_a_method_runs_that_method_again_and_no_other(finished: Project)
     finished.snakemake("--until", "method")
     changed = {path for path, text in finished.records().items() if text != before[path]}
     assert changed == {path for path in before if "nearest_mean" in path.parts}
-
-
-def test_adding_a_seed_runs_the_new_seed_and_keeps_the_old(finished: Project) -> None:
-    before = finished.records()
-    finished.edit("config/tiny.yaml", lambda text: text.replace("seeds: 2", "seeds: 3"))
-    finished.snakemake("--until", "method")
-    after = finished.records()
-    assert {path: after[path] for path in before} == before
-    assert {path.name for path in after.keys() - before.keys()} == {"seed-2.json"}
-    assert len(after) == 3 * CELLS
 
 
 def test_adding_shots_and_a_method_runs_only_what_is_new(finished: Project) -> None:
@@ -198,18 +206,69 @@ def test_what_is_missing_is_made_again_and_nothing_else(finished: Project) -> No
     assert jobs(finished.planned())["method"] == CELLS
 
 
-def test_records_that_come_back_after_a_killed_job_are_still_to_be_made_again(finished: Project) -> None:
+# A file that decides no result kills the process that writes a certain file, as long as the project has a file "die".
+FAULT = """
+def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> Path:
+    if Path("die").is_file() and Path("die").read_text() in str(path):
+        os._exit(3)
+"""
+
+
+def let_jobs_die(project: Project, writing: str) -> None:
+    """Kill every process that is about to write a file with these words in its path, until `die` is removed."""
+    (project.root / "die").write_text(writing)
+    head = "\n" + FAULT.strip().partition("\n")[0] + "\n"
+    project.edit("diffclip/files.py", lambda text: text if "_exit" in text else text.replace(head, FAULT, 1))
+
+
+def test_a_further_seed_leaves_the_others_alone_and_a_killed_job_loses_nothing_and_hides_nothing(
+    finished: Project,
+) -> None:
     before = finished.records()
-    hook = '"""Average the features of every class."""'
-    death = f"{hook}\n        __import__('os')._exit(3)"
-    finished.edit("baselines/nearest_mean.py", lambda text: text.replace(hook, death))
-    assert finished.snakemake("--until", "method", check=False).returncode != 0
-    assert finished.records() == before
+    let_jobs_die(finished, "nearest_mean/default/shots-2/seed-1.json")
+    # An option changes no file that a job waits for, and with a further seed all cells have something to do.
+    finished.edit(
+        "config/tiny.yaml", lambda text: text.replace("nearest_mean:", "nearest_mean: {default: {use_aux: false}}")
+    )
+    finished.edit("config/tiny.yaml", lambda text: text.replace("seeds: 2", "seeds: 3"))
+    assert "inspect" not in jobs(finished.planned()), "a further seed trained the inspected run again"
+    done = finished.snakemake("--until", "method", check=False)
+    assert done.returncode != 0
+    # Snakemake has put the old records of the killed jobs back; the other cells have theirs and the new seed's.
+    after = finished.records()
+    assert {path: after[path] for path in before} == before
+    assert {path.name for path in after.keys() - before.keys()} == {"seed-2.json"}
+    assert len(after.keys() - before.keys()) == CELLS - 2
+    assert f"2 of {3 * CELLS} runs have no record yet" in done.stderr
     assert jobs(finished.planned())["method"] == 2
-    finished.edit("baselines/nearest_mean.py", lambda text: text.replace(death, f"{hook}\n        # mended"))
+    (finished.root / "die").unlink()
+    copies = {path: path.read_text() for path in finished.root.glob("results/tiny/records/**/.*.kept")}
+    assert {path.name for path in copies} == {".seed-0.json.kept"}
     finished.snakemake("--until", "method")
-    changed = {path for path, text in finished.records().items() if text != before[path]}
+    after = finished.records()
+    changed = {path for path in before if after[path] != before[path]}
     assert changed == {path for path in before if "nearest_mean" in path.parts}
+    # The seed before the one that died was finished and is not made again.
+    assert {
+        path.read_text() for path in finished.root.glob("results/tiny/records/**/nearest_mean/**/seed-0.json")
+    } == set(copies.values())
+    assert not list(finished.root.glob("results/tiny/records/**/.*.kept"))
+    assert {json.loads(text)["options"]["use_aux"] for path, text in after.items() if path in changed} == {False}
+
+
+def test_after_a_killed_stage_1_that_is_made_again_before_its_cells(finished: Project) -> None:
+    weights = finished.root / "results/tiny/pretrained/toy"
+    let_jobs_die(finished, "seed-1.safetensors")
+    finished.edit("diffclip/training/pretraining.py", lambda text: f"{text}\n# an edit\n")
+    assert finished.snakemake("--until", "pretrain", check=False).returncode != 0
+    assert jobs(finished.planned())["pretrain"] == 2
+    (finished.root / "die").unlink()
+    logs = {path: json.loads(path.read_text())["created"] for path in weights.glob("*/.seed-0.log.json.kept")}
+    finished.snakemake("--until", "pretrain")
+    found = {path: json.loads((path.parent / "seed-0.log.json").read_text())["created"] for path in logs}
+    assert len(logs) == 2
+    assert found == logs
+    assert not list(weights.glob("*/.*.kept"))
 
 
 def test_a_run_ends_with_its_last_job_however_long_snakemake_would_pause(finished: Project) -> None:

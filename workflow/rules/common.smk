@@ -1,11 +1,8 @@
 """What all rules share: how outputs are shown in Snakemake's report, and how a run ends."""
 
+from os import utime
+from os.path import exists
 from threading import Timer, enumerate as running_threads
-from time import time
-
-from snakemake.io import IOFile
-
-STARTED = time()
 
 
 def reported(folder, name, format, scene):
@@ -50,6 +47,17 @@ def tell_failures():
         logger.error(failures)
 
 
+def let_failed_jobs_be_made_again():
+    """Make what failed jobs would have replaced older than anything that decides it.
+
+    Snakemake puts such files back as new ones and remembers what decides them now: it would never make them again.
+    """
+    for job in workflow.scheduler.failed:
+        for path in filter(exists, job.output):
+            utime(path, (1, 1))
+            workflow.persistence.cleanup_metadata(path)
+
+
 onsuccess:
     end_pauses()
     tell_failures()
@@ -58,5 +66,6 @@ onsuccess:
 onerror:
     end_pauses()
     tell_failures()
-    for record in study.undo_touches(STARTED):
-        workflow.persistence.cleanup_metadata(IOFile(record))
+    if unfinished := study.unfinished():
+        logger.error(unfinished)
+    let_failed_jobs_be_made_again()

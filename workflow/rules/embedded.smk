@@ -14,10 +14,11 @@ rule embedded_clip:
         "../../environment.yml"
     resources:
         gpu=study.gpu_per_training,
+        # No parameter: what was made on one device is not made again for another.
+        device=study.device,
     params:
         out=study.folder,
-        device=study.device,
     message:
         "training the embedded CLIP"
     shell:
-        "python -m diffclip embedded-clip --device {params.device} --out {params.out} > {log} 2>&1"
+        "python -m diffclip embedded-clip --device {resources.device} --out {params.out} > {log} 2>&1"

@@ -25,17 +25,18 @@ rule method:
         "../../environment.yml"
     resources:
         gpu=study.gpus,
+        # No parameter: what was made on one device is not made again for another.
+        device=study.device,
     params:
         out=study.folder,
         arguments=study.method_arguments,
         seeds=study.seed_list,
         margin=study.margin,
         on_small_class=study.on_small_class,
-        device=study.device,
         seeds_at_once=study.seeds_at_once,
     message:
         "{wildcards.method} ({wildcards.variant}): {wildcards.scene}, {wildcards.protocol}, {wildcards.point}"
     shell:
         "python -m diffclip run --scene {wildcards.scene} --protocol {wildcards.protocol} {params.arguments}"
-        " --seeds {params.seeds} --margin {params.margin} --on-small-class {params.on_small_class}"
-        " --device {params.device} {params.seeds_at_once} --out {params.out} > {log} 2>&1"
+        " --seeds {params.seeds} {params.margin} --on-small-class {params.on_small_class}"
+        " --device {resources.device} {params.seeds_at_once} --out {params.out} > {log} 2>&1"

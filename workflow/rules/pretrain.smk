@@ -22,14 +22,15 @@ rule pretrain:
         "../../environment.yml"
     resources:
         gpu=study.gpu_per_training,
+        # No parameter: what was made on one device is not made again for another.
+        device=study.device,
     params:
         out=study.folder,
         arguments=study.pretraining_arguments,
         seeds=study.seed_list,
-        device=study.device,
         seeds_at_once=study.seeds_at_once,
     message:
         "pretraining {wildcards.checkpoint} on {wildcards.scene}"
     shell:
         "python -m diffclip pretrain --scene {wildcards.scene} {params.arguments} --seeds {params.seeds}"
-        " --device {params.device} {params.seeds_at_once} --out {params.out} > {log} 2>&1"
+        " --device {resources.device} {params.seeds_at_once} --out {params.out} > {log} 2>&1"

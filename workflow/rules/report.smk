@@ -2,16 +2,12 @@
 
 # Snakemake's report shows HTML and PNG; the others are for papers.
 TABLE_FORMATS = ["md", "tex", "csv"]
-REPORT_SOURCES = sorted(glob("report/**/*.py", recursive=True)) + glob(
-    "report/*.mplstyle"
-)
-PAGE_SOURCES = glob("report/page/page.*") + sorted(
+COMMAND = "report/__main__.py"
+STYLE = "report/style.mplstyle"
+# What the page shows besides; what code it is made by, and every table and figure, Python's imports tell.
+PAGE_PARTS = glob("report/page/page.*") + sorted(
     glob("workflow/report/**/*.rst", recursive=True)
 )
-RUNS_SOURCES = [
-    f"report/{name}.py"
-    for name in ("__main__", "checks", "collect", "statistics/intervals", "study")
-]
 
 
 rule study:
@@ -21,6 +17,7 @@ rule study:
         "<logs>/study.log",
     benchmark:
         "<benchmarks>/study.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -36,7 +33,7 @@ rule runs:
     input:
         study="<results>/study.json",
         records=study.records,
-        sources=RUNS_SOURCES,
+        sources=[COMMAND, *study.sources_of("report.collect")],
     output:
         "<results>/runs.csv",
     log:
@@ -57,13 +54,7 @@ rule predictions:
     input:
         runs="<results>/runs.csv",
         scenes=expand("<results>/scenes/{scene}/scene.json", scene=study.scenes),
-        sources=[
-            *RUNS_SOURCES,
-            *(
-                f"report/{name}.py"
-                for name in ("frame", "predictions", "prepared", "stored")
-            ),
-        ],
+        sources=[COMMAND, *study.sources_of("report.predictions")],
     output:
         "<results>/predictions.csv",
     log:
@@ -86,7 +77,7 @@ rule tables:
         runs="<results>/runs.csv",
         predictions="<results>/predictions.csv",
         study="<results>/study.json",
-        sources=[*REPORT_SOURCES, "report/published.yaml"],
+        sources=[COMMAND, *study.sources_of("report.tables"), "report/published.yaml"],
     output:
         expand(
             "<results>/tables/{name}.{format}",
@@ -128,7 +119,7 @@ rule figures:
         scenes=expand("<results>/scenes/{scene}/scene.json", scene=study.scenes),
         quicklooks=expand("<results>/scenes/{scene}/quicklook.png", scene=study.scenes),
         inspections=study.inspections,
-        sources=REPORT_SOURCES,
+        sources=[COMMAND, *study.sources_of("report.figures"), STYLE],
     output:
         expand("<results>/figures/{name}.pdf", name=study.overview_figures),
         expand(
@@ -163,7 +154,7 @@ rule page:
         tables=rules.tables.output,
         figures=rules.figures.output,
         quicklooks=rules.figures.input.quicklooks,
-        sources=REPORT_SOURCES + PAGE_SOURCES,
+        sources=[COMMAND, *study.sources_of("report.page"), *PAGE_PARTS],
     output:
         "<results>/index.html",
     log:

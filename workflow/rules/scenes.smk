@@ -4,7 +4,7 @@
 rule scene:
     input:
         card=study.card,
-        sources=study.sources_of("diffclip.scene.load"),
+        sources=study.sources_of("diffclip.scene.load", "diffclip.scene.quicklook"),
     output:
         "<results>/scenes/{scene}/scene.json",
         "<results>/scenes/{scene}/quicklook.png",
@@ -49,5 +49,5 @@ rule split:
         "drawing splits: {wildcards.scene}, {wildcards.protocol}, {wildcards.shots} shots"
     shell:
         "python -m diffclip split --scene {wildcards.scene} --protocol {wildcards.protocol} --shots {wildcards.shots}"
-        " --seeds {params.seeds} --margin {params.margin} --on-small-class {params.on_small_class}"
+        " --seeds {params.seeds} {params.margin} --on-small-class {params.on_small_class}"
         " --out {params.out} > {log} 2>&1"

@@ -46,5 +46,5 @@ rule task:
         "writing a task: {wildcards.scene}, {wildcards.protocol}, {wildcards.shots} shots, seed {wildcards.seed}"
     shell:
         "python -m diffclip task --scene {wildcards.scene} --protocol {wildcards.protocol} --shots {wildcards.shots}"
-        " --seeds {wildcards.seed} --margin {params.margin} --on-small-class {params.on_small_class}"
+        " --seeds {wildcards.seed} {params.margin} --on-small-class {params.on_small_class}"
         " --out {params.out} > {log} 2>&1"

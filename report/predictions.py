@@ -42,13 +42,14 @@ def check(study: Study) -> Path:
     runs = read_runs(study)
     good = runs[runs["status"] == "ok"]
     reach = study.window // 2
-    rows, bare = [], 0
+    rows: list[dict[str, Any]] = []
+    bare: list[str] = []
     for (scene, protocol, shots, seed), group in good.groupby(["scene", "protocol", "shots", "seed"], sort=False):
         ground = _Ground(study.folder, str(scene))
         split = study.folder / layout.SPLIT.format(scene=scene, protocol=protocol, shots=shots, seed=seed)
         near = _near(split, ground.labels.shape, reach)
         stored = [path for path in group["path"] if (study.folder / layout.predictions_of(str(path))).is_file()]
-        bare += len(group) - len(stored)
+        bare += [str(path) for path in group["path"] if path not in stored]
         rows += [_row(study, str(path), ground, near) for path in stored]
     place = {path: at for at, path in enumerate(good["path"])}
     text = io.StringIO()
@@ -57,7 +58,12 @@ def check(study: Study) -> Path:
     writer.writerows(sorted(rows, key=lambda row: place[row["path"]]))
     logger.info("predictions of %d runs give what their records say", len(rows))
     if bare:
-        logger.warning("%d runs have no stored predictions beside their records: they could not be checked", bare)
+        logger.warning(
+            "%d runs have no stored predictions beside their records, one is %s: they could not be checked, and some "
+            "figures cannot be drawn; remove such records and run the study again, which makes them anew",
+            len(bare),
+            study.folder / bare[0],
+        )
     return write_atomically(study.folder / layout.PREDICTIONS, lambda file: file.write(text.getvalue().encode()))
 
 

@@ -56,7 +56,8 @@ def test_without_the_split_nearness_is_not_told(folder: Path) -> None:
 def test_runs_without_stored_predictions_are_counted_aloud(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / RECORD).with_suffix(".npz").unlink()
     assert main(["check", "--study", str(folder)]) == 0
-    assert "1 runs have no stored predictions" in caplog.text
+    assert "1 runs have no stored predictions beside their records, one is " in caplog.text
+    assert "remove such records and run the study again" in caplog.text
     with (folder / "predictions.csv").open(newline="") as file:
         assert [Path(row["path"]).name for row in csv.DictReader(file)] == ["seed-1.json"]
 

@@ -145,7 +145,7 @@ def test_study_says_what_it_would_run(diffclip):
     said = diffclip("study", "config/quick.yaml")
     assert said.status == 0
     assert said.out.startswith("quick: ")
-    assert "  nearest_mean (default): 6 cells" in said.out
+    assert "  nearest_mean (default): 4 cells" in said.out
 
 
 def test_schemas_writes_all_that_is_generated(diffclip, tmp_path):

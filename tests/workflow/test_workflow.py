@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from zipfile import ZipFile
 
+import yaml
+
 from tests.workflow.conftest import ROOT, Project, copy_sources
 
 NOTHING = "Nothing to be done"
@@ -289,6 +291,16 @@ def test_a_wrong_config_is_refused_with_every_mistake_at_once(finished: Project)
     assert "config/tiny.yaml: windw: unknown key (did you mean 'window'?)" in said
     assert "unknown scene 'tou' (did you mean 'toy'?)" in said
     assert "Traceback" not in said
+
+
+def test_the_profile_for_slurm_names_rules_that_are_there_and_agrees_with_the_default_one() -> None:
+    default, slurm = (
+        yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text()) for name in ("default", "slurm")
+    )
+    text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    assert set(slurm["set-resources"]) <= set(re.findall(r"^rule (\w+):$", text, re.MULTILINE))
+    for key in ("rerun-incomplete", "keep-going", "show-failed-logs", "printshellcmds", "scheduler"):
+        assert slurm[key] == default[key]
 
 
 def test_planning_a_study_imports_nothing_heavy() -> None:

@@ -54,7 +54,7 @@ def put_back(path: Path) -> bool:
 
 
 def forget(path: Path) -> None:
-    """Remove the copy, once its job has ended well or the file is to be made anew."""
+    """Remove the copy, once its job has ended well."""
     _copy_of(path).unlink(missing_ok=True)
 
 

@@ -47,14 +47,14 @@ def publish(study: Study, published: Path = PUBLISHED, pages: Sequence[Path] = P
 
 def _names(study: Study) -> Iterator[str]:
     """Yield the names of the study's tables and figures; what it asked for before may lie beside them."""
-    for form in _TABLES:
-        yield from (layout.OVERVIEW.format(kind=kind, format=form) for kind in study.overviews)
-    for form in _FIGURES:
-        yield from (layout.OVERVIEW_FIGURE.format(kind=kind, format=form) for kind in study.overview_figures)
-    kinds = [(layout.TABLE, study.tables, _TABLES), (layout.FIGURE, study.figures, _FIGURES)]
-    for template, found, forms in kinds:
-        for scene, (protocol, kind), form in product(study.scenes, found, forms):
-            yield template.format(scene=scene, protocol=protocol, kind=kind, format=form)
+    for forms, above, overviews, template, kinds in (
+        (_TABLES, layout.OVERVIEW, study.overviews, layout.TABLE, study.tables),
+        (_FIGURES, layout.OVERVIEW_FIGURE, study.overview_figures, layout.FIGURE, study.figures),
+    ):
+        for form in forms:
+            yield from (above.format(kind=kind, format=form) for kind in overviews)
+            for scene, (protocol, kind) in product(study.scenes, kinds):
+                yield template.format(scene=scene, protocol=protocol, kind=kind, format=form)
 
 
 def _runs(path: Path, target: Path) -> Path:

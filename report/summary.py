@@ -12,8 +12,18 @@ from jaxtyping import Float
 from report.statistics.intervals import Interval, pixel_interval, seed_intervals
 
 
+class _Counted:
+    n: int
+    expected: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether all runs went well."""
+        return self.n >= self.expected
+
+
 @dataclass(frozen=True)
-class Summary:
+class Summary(_Counted):
     """What the runs of a cell say together.
 
     Attributes:
@@ -33,11 +43,6 @@ class Summary:
     pixels: Interval | None = None
 
     @property
-    def complete(self) -> bool:
-        """Whether all runs went well."""
-        return self.n >= self.expected
-
-    @property
     def centre(self) -> float | None:
         """The number that stands for all runs."""
         return self.mean
@@ -53,7 +58,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Typical:
+class Typical(_Counted):
     """What the runs of a cell cost: one of them may pay for what the others find made, so a mean would mislead.
 
     Attributes:
@@ -67,11 +72,6 @@ class Typical:
     most: float | None
     n: int
     expected: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether all runs went well."""
-        return self.n >= self.expected
 
     @property
     def centre(self) -> float | None:
@@ -91,9 +91,13 @@ class Typical:
         return {"median": self.median, "least": self.least, "most": self.most, "n": self.n}
 
 
+def _present(values: Iterable[float]) -> Float[np.ndarray, " n"]:
+    return np.asarray([value for value in values if not math.isnan(value)], dtype=float)
+
+
 def summarise(values: Iterable[float], expected: int) -> Summary:
     """Return mean and sample standard deviation of the values that are numbers."""
-    array = np.asarray([value for value in values if not math.isnan(value)], dtype=float)
+    array = _present(values)
     return Summary(
         mean=float(array.mean()) if len(array) else None,
         std=float(array.std(ddof=1)) if len(array) > 1 else None,
@@ -104,7 +108,7 @@ def summarise(values: Iterable[float], expected: int) -> Summary:
 
 def typical(values: Iterable[float], expected: int) -> Typical:
     """Return median and span of the values that are numbers."""
-    array = np.asarray([value for value in values if not math.isnan(value)], dtype=float)
+    array = _present(values)
     if not len(array):
         return Typical(None, None, None, 0, expected)
     return Typical(float(np.median(array)), float(array.min()), float(array.max()), len(array), expected)

@@ -19,7 +19,6 @@ import numpy as np
 from diffclip.device import device_name
 from diffclip.energy import energy_measured
 from diffclip.errors import UserError
-from diffclip.files import forget
 from diffclip.protocol import provenance
 from diffclip.protocol.catalogue import module_name
 from diffclip.protocol.checkpoints import Checkpoint
@@ -238,7 +237,6 @@ def _made(run: Run, path: Path, fitted: dict[str, float]) -> Record:
     )
     # Predictions first, and no older record beside them: a record that is there has its own.
     path.unlink(missing_ok=True)
-    forget(path)
     write_predictions(
         path.with_suffix(".npz"),
         run.tested.test.astype(np.int32),
